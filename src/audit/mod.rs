@@ -1,0 +1,1 @@
+//! The audit event: envelope, and later tree, checkpoint and proof. Pure: no I/O, no clock.

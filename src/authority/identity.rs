@@ -1,0 +1,1 @@
+//! Who an actor is (`formats/agentkeys.md` §2).

@@ -1,0 +1,3 @@
+//! The one that decides.
+
+pub mod identity;

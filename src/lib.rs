@@ -1,0 +1,13 @@
+//! `AgentKeys`: the authority for AI devices, in one binary.
+//!
+//! A request comes in at a door (`server`, `cli`), becomes a call, is decided in one place
+//! (`authority`), touches data (`ledger`, `vault`) only with proof of that decision, leaves a row
+//! behind (`audit`) and goes out again. `docs/architecture.md` has the picture.
+
+pub mod audit;
+pub mod authority;
+pub mod cli;
+pub mod problem;
+pub mod rails;
+pub mod secret;
+pub mod text;
