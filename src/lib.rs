@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod authority;
 pub mod cli;
+pub mod digest;
 pub mod problem;
 pub mod rails;
 pub mod secret;
