@@ -1,3 +1,4 @@
 //! The one that decides.
 
 pub mod identity;
+pub mod token;
