@@ -1,0 +1,399 @@
+//! A cap as it crosses a process: a compact JWS (RFC 7515), ES256, for one operation and a short
+//! time. Pure: the clock and the keys come in.
+//!
+//! Inside one process nobody signs; there a checked value is passed on. What is verified here is
+//! who signed what and when; whether it was revoked or spent is the ledger's to say.
+
+pub mod key;
+
+use super::identity::Omni;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use key::{CapKey, PublicRing};
+use serde::{Deserialize, Serialize};
+
+/// Nothing longer is looked at, and nothing longer is signed.
+pub const MAX_BYTES: usize = 4096;
+
+const ALG: &str = "ES256";
+const TYP: &str = "agentkeys-cap+jwt";
+
+/// The one operation a cap allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CapOp {
+    /// Read one actor's memory in the namespaces named.
+    MemoryGet,
+    /// Write it, once.
+    MemoryPut,
+    /// Spend an amount that was reserved, once.
+    PaymentSpend,
+}
+
+impl CapOp {
+    /// Its word in claims and tool arguments.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MemoryGet => "memory_get",
+            Self::MemoryPut => "memory_put",
+            Self::PaymentSpend => "payment_spend",
+        }
+    }
+
+    /// Which kind of data it touches, and so which audience its caps have.
+    pub const fn data_class(self) -> DataClass {
+        match self {
+            Self::MemoryGet | Self::MemoryPut => DataClass::Memory,
+            Self::PaymentSpend => DataClass::Payment,
+        }
+    }
+
+    /// The longest its caps live, in seconds.
+    pub const fn max_ttl(self) -> u64 {
+        match self.data_class() {
+            DataClass::Memory => 300,
+            DataClass::Payment => 60,
+        }
+    }
+}
+
+/// The kind of data a cap touches; a place that holds one kind refuses caps for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DataClass {
+    /// Memory objects.
+    Memory,
+    /// Payments.
+    Payment,
+}
+
+impl DataClass {
+    /// Its word in claims.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Payment => "payment",
+        }
+    }
+
+    /// Whom its caps are for: the `aud` claim.
+    pub const fn audience(self) -> &'static str {
+        match self {
+            Self::Memory => "agentkeys:memory",
+            Self::Payment => "agentkeys:payment",
+        }
+    }
+}
+
+/// A time to live of nothing was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a cap lives at least one second")]
+pub struct TtlZero;
+
+/// The seconds a cap really gets when `requested` were asked for: at most the operation's maximum.
+/// The answer must name this number, not the request.
+pub fn clamp_ttl(op: CapOp, requested: u64) -> Result<u64, TtlZero> {
+    match requested {
+        0 => Err(TtlZero),
+        _ => Ok(requested.min(op.max_ttl())),
+    }
+}
+
+/// The issuer every cap of one instance names, from the id made at `init`.
+pub fn issuer(instance: &str) -> String {
+    format!("urn:agentkeys:{instance}")
+}
+
+/// What a cap limits its operation to. A limit this program does not know makes the cap malformed:
+/// ignoring it would widen the permission.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub enum CapParams {
+    /// One payment.
+    Payment {
+        /// How much, in the currency's minor unit.
+        amount_minor: u64,
+        /// Which currency.
+        currency: String,
+        /// The decision whose reservation it uses.
+        decision_id: String,
+    },
+    /// Nothing beyond the namespaces.
+    Memory {},
+}
+
+impl CapParams {
+    const fn data_class(&self) -> DataClass {
+        match self {
+            Self::Payment { .. } => DataClass::Payment,
+            Self::Memory {} => DataClass::Memory,
+        }
+    }
+}
+
+/// Everything a cap says, in the order it says it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapClaims {
+    /// Which instance signed it.
+    pub iss: String,
+    /// Whom it is for.
+    pub aud: String,
+    /// Its id, by which it is revoked and spent.
+    pub jti: String,
+    /// Whose data it is about; bare hex on the wire.
+    #[serde(with = "bare_omni")]
+    pub sub: Omni,
+    /// The one vendor that may spend it.
+    pub vendor: String,
+    /// What it allows.
+    pub op: CapOp,
+    /// The kind of data that touches.
+    pub data_class: DataClass,
+    /// The namespaces it is limited to; empty for payments.
+    pub namespaces: Vec<String>,
+    /// Further limits.
+    pub params: CapParams,
+    /// When it was signed, Unix seconds.
+    pub iat: u64,
+    /// From when it holds.
+    pub nbf: u64,
+    /// From when it no longer holds.
+    pub exp: u64,
+}
+
+/// What the caller decides about a new cap; the rest follows from it.
+#[derive(Debug, Clone)]
+pub struct NewCap {
+    /// Its id.
+    pub jti: String,
+    /// Whose data.
+    pub sub: Omni,
+    /// For which vendor.
+    pub vendor: String,
+    /// What it allows.
+    pub op: CapOp,
+    /// The namespaces it is limited to.
+    pub namespaces: Vec<String>,
+    /// Further limits.
+    pub params: CapParams,
+}
+
+impl CapClaims {
+    /// A cap that holds from `now_unix` for `ttl` seconds, clamped to the operation's maximum.
+    /// `issuer` is what [`issuer`] answers.
+    pub fn new(new: NewCap, issuer: &str, now_unix: u64, ttl: u64) -> Result<Self, TtlZero> {
+        let data_class = new.op.data_class();
+        let ttl = clamp_ttl(new.op, ttl)?;
+        Ok(Self {
+            iss: issuer.to_owned(),
+            aud: data_class.audience().to_owned(),
+            jti: new.jti,
+            sub: new.sub,
+            vendor: new.vendor,
+            op: new.op,
+            data_class,
+            namespaces: new.namespaces,
+            params: new.params,
+            iat: now_unix,
+            nbf: now_unix,
+            exp: now_unix.saturating_add(ttl),
+        })
+    }
+
+    /// Whether the claims fit each other: class and limits as the operation has them, and no
+    /// longer life than it may have.
+    fn fits(&self) -> bool {
+        let class = self.op.data_class();
+        self.data_class == class
+            && self.params.data_class() == class
+            && self.iat <= self.nbf
+            && self.nbf < self.exp
+            && self.exp - self.iat <= self.op.max_ttl()
+            && !self.jti.is_empty()
+            && !self.vendor.is_empty()
+    }
+}
+
+/// Why a cap was not signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SignError {
+    /// The claims contradict each other.
+    #[error("the cap's claims contradict each other")]
+    Claims,
+    /// It would be longer than a verifier accepts.
+    #[error("the cap would be longer than 4096 bytes")]
+    TooLarge,
+    /// The signing itself failed.
+    #[error("the cap could not be signed")]
+    Crypto,
+}
+
+/// Why a cap is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CapError {
+    /// Not a cap of ours in form: parts, header, claims, or how they fit each other.
+    #[error("the cap is malformed")]
+    Malformed,
+    /// Longer than any cap.
+    #[error("the cap is longer than 4096 bytes")]
+    TooLarge,
+    /// Signed with a key that is not, or no longer, in the ring.
+    #[error("the cap names a key this authority does not have")]
+    UnknownKey,
+    /// Its time is over.
+    #[error("the cap has expired")]
+    Expired,
+    /// Its time has not come.
+    #[error("the cap does not hold yet")]
+    NotYetValid,
+    /// Another instance's.
+    #[error("the cap was issued by another authority")]
+    WrongIssuer,
+    /// For another kind of data.
+    #[error("the cap is for another audience")]
+    WrongAudience,
+    /// The signature does not hold.
+    #[error("the cap's signature does not hold")]
+    BadSignature,
+}
+
+impl CapError {
+    /// Its stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Malformed => "agentkeys.cap.malformed",
+            Self::TooLarge => "agentkeys.cap.too_large",
+            Self::UnknownKey => "agentkeys.cap.unknown_key",
+            Self::Expired => "agentkeys.cap.expired",
+            Self::NotYetValid => "agentkeys.cap.not_yet_valid",
+            Self::WrongIssuer => "agentkeys.cap.wrong_issuer",
+            Self::WrongAudience => "agentkeys.cap.wrong_audience",
+            Self::BadSignature => "agentkeys.cap.bad_signature",
+        }
+    }
+}
+
+/// The protected header, exactly. Any other member is refused, so that neither `jku`, `jwk`, `x5u`
+/// and `x5c` can bring a key along nor `crit` a meaning we do not know (RFC 8725 §3.10).
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header<'a> {
+    #[serde(borrow)]
+    alg: std::borrow::Cow<'a, str>,
+    #[serde(borrow)]
+    typ: std::borrow::Cow<'a, str>,
+    #[serde(borrow)]
+    kid: std::borrow::Cow<'a, str>,
+}
+
+/// Signs a cap. The claims' lifetime and classes are checked once more here, because after this
+/// nobody can take them back offline.
+pub fn sign(claims: &CapClaims, key: &CapKey) -> Result<String, SignError> {
+    if !claims.fits() || claims.aud != claims.data_class.audience() {
+        return Err(SignError::Claims);
+    }
+    let header = Header {
+        alg: ALG.into(),
+        typ: TYP.into(),
+        kid: key.kid().into(),
+    };
+    let header = serde_json::to_vec(&header).map_err(|_| SignError::Claims)?;
+    let payload = serde_json::to_vec(claims).map_err(|_| SignError::Claims)?;
+    let mut text = URL_SAFE_NO_PAD.encode(header);
+    text.push('.');
+    URL_SAFE_NO_PAD.encode_string(payload, &mut text);
+    let signature = key.sign(text.as_bytes()).ok_or(SignError::Crypto)?;
+    text.push('.');
+    URL_SAFE_NO_PAD.encode_string(signature, &mut text);
+    if text.len() > MAX_BYTES {
+        return Err(SignError::TooLarge);
+    }
+    Ok(text)
+}
+
+/// Verifies a cap: size, parts, header, claims, issuer, audience, time, and only then the
+/// signature, so that what is cheap to refuse costs nothing. No leeway either way, so replicas need
+/// synchronised clocks. What it answers was signed by a key of `ring`, for `issuer`, and holds at
+/// `now_unix`.
+pub fn verify(
+    text: &str,
+    ring: &PublicRing,
+    now_unix: u64,
+    issuer: &str,
+) -> Result<CapClaims, CapError> {
+    if text.len() > MAX_BYTES {
+        return Err(CapError::TooLarge);
+    }
+    let (signed, signature) = text.rsplit_once('.').ok_or(CapError::Malformed)?;
+    let (header, payload) = signed.split_once('.').ok_or(CapError::Malformed)?;
+    let header = decode_object(header)?;
+    let header: Header<'_> = serde_json::from_slice(&header).map_err(|_| CapError::Malformed)?;
+    if header.alg != ALG || header.typ != TYP {
+        return Err(CapError::Malformed);
+    }
+    let key = ring.get(&header.kid).ok_or(CapError::UnknownKey)?;
+    let claims: CapClaims =
+        serde_json::from_slice(&decode_object(payload)?).map_err(|_| CapError::Malformed)?;
+    if !claims.fits() {
+        return Err(CapError::Malformed);
+    }
+    if claims.iss != issuer {
+        return Err(CapError::WrongIssuer);
+    }
+    if claims.aud != claims.op.data_class().audience() {
+        return Err(CapError::WrongAudience);
+    }
+    if now_unix < claims.nbf {
+        return Err(CapError::NotYetValid);
+    }
+    if now_unix >= claims.exp {
+        return Err(CapError::Expired);
+    }
+    // A signature of another length is malformed, not false: 64 bytes are r ‖ s (RFC 7518 §3.4).
+    let signature: [u8; 64] = decode(signature)?
+        .try_into()
+        .map_err(|_| CapError::Malformed)?;
+    if !key.verify(signed.as_bytes(), &signature) {
+        return Err(CapError::BadSignature);
+    }
+    Ok(claims)
+}
+
+/// Canonical base64url only: padding and stray trailing bits are refused, so that a cap has one
+/// spelling and a list of revoked or spent ones cannot be walked around.
+fn decode(part: &str) -> Result<Vec<u8>, CapError> {
+    URL_SAFE_NO_PAD
+        .decode(part)
+        .map_err(|_| CapError::Malformed)
+}
+
+/// A part that holds a JSON object; serde alone would read an array as a struct, too.
+fn decode_object(part: &str) -> Result<Vec<u8>, CapError> {
+    let json = decode(part)?;
+    if json.first() == Some(&b'{') {
+        Ok(json)
+    } else {
+        Err(CapError::Malformed)
+    }
+}
+
+/// An omni in a claim: 64 hex digits without `0x`, and no other form.
+mod bare_omni {
+    use super::Omni;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(omni: &Omni, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&omni.bare())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(de: D) -> Result<Omni, D::Error> {
+        let text = String::deserialize(de)?;
+        if text.starts_with("0x") {
+            return Err(serde::de::Error::custom("an omni in a claim has no 0x"));
+        }
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests;
