@@ -62,7 +62,7 @@ pub struct Envelope {
     pub intent_commitment: Option<[u8; 32]>,
 }
 
-/// Why an event cannot be encoded. Both are mistakes of ours, never of a caller.
+/// Why an event cannot be encoded. Each is a mistake of ours, never of a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
     /// `op_body` is not an object.
