@@ -1,3 +1,5 @@
 //! The one that decides.
 
+pub mod budget;
 pub mod identity;
+pub mod policy;
