@@ -393,6 +393,8 @@ mod tests {
             tools,
         );
         assert_eq!(serde_json::to_string(&request).unwrap(), body.to_string());
+        // The Content-Length of the capture.
+        assert_eq!(serde_json::to_vec(&request).unwrap().len(), 819);
         assert!(!format!("{request:?}").contains("vendor-token-xyz"));
     }
 

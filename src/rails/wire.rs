@@ -38,9 +38,9 @@ pub(super) fn parse_url(what: &str, text: &str) -> Result<Url, RailError> {
         what: what.to_owned(),
         cause,
     };
-    let url = Url::parse(text).map_err(|e| bad(format!("`{text}` is not a URL: {e}")))?;
+    let url = Url::parse(text).map_err(|e| bad(format!("the address is not a URL: {e}")))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(bad(format!("`{text}` is not an http(s) URL")));
+        return Err(bad("the address is not an http(s) URL".to_owned()));
     }
     Ok(url)
 }

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use serde_json::json;
 
+use super::link::{SESSION, VERSION, unwrap_reply};
 use super::*;
 use crate::rails::test_server::{MEMORY, Options, TestServer};
 
