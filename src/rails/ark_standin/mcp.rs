@@ -1,0 +1,142 @@
+//! The stand-in as an MCP client: rmcp over streamable HTTP with exactly the tool entry's headers.
+//!
+//! Which protocol version Ark's cloud offers is not public; rmcp's newest with `initialize` is used.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rmcp::RoleClient;
+use rmcp::model::{CallToolRequestParams, ClientCapabilities, ClientConfig, Implementation, Tool};
+use rmcp::service::{ClientInitializeError, RunningService, ServiceError, ServiceExt};
+use rmcp::transport::StreamableHttpClientTransport;
+use rmcp::transport::streamable_http_client::{
+    StreamableHttpClientTransportConfig, StreamableHttpError,
+};
+use serde_json::{Map, Value};
+
+use super::request::Server;
+use crate::rails::{CaFile, wire};
+use crate::text::clean_to;
+
+/// Connect and list.
+const CONNECT: Duration = Duration::from_secs(10);
+/// One call.
+const CALL: Duration = Duration::from_secs(30);
+
+/// A connection to one MCP server, for one response.
+pub(super) struct Session {
+    running: RunningService<RoleClient, ClientConfig>,
+}
+
+/// Connects and lists every page; the error is the text that the `mcp_list_tools` item carries.
+pub(super) async fn open(server: &Server, ca: &CaFile) -> Result<(Session, Vec<Tool>), String> {
+    tokio::time::timeout(CONNECT, connect(server, ca))
+        .await
+        .unwrap_or_else(|_| {
+            Err(format!(
+                "the MCP server did not answer within {} s",
+                CONNECT.as_secs()
+            ))
+        })
+}
+
+async fn connect(server: &Server, ca: &CaFile) -> Result<(Session, Vec<Tool>), String> {
+    let http = wire::client(&server.url, CONNECT, ca).map_err(|e| e.to_string())?;
+    let headers: HashMap<_, _> = server.headers.iter().cloned().collect();
+    let mut config =
+        StreamableHttpClientTransportConfig::with_uri(server.url.as_str()).custom_headers(headers);
+    // A repeated request could hide the first answer.
+    config = config.reinit_on_expired_session(false);
+    let transport = StreamableHttpClientTransport::with_client(http, config);
+    let me = ClientConfig::new(
+        ClientCapabilities::default(),
+        Implementation::new("agentkeys-ark-standin", env!("CARGO_PKG_VERSION")),
+    );
+    let running = me.serve(transport).await.map_err(|e| why_not_open(&e))?;
+    let session = Session { running };
+    match session.running.list_all_tools().await {
+        Ok(tools) => Ok((session, tools)),
+        Err(error) => {
+            session.close().await;
+            Err(why_not_served(&error))
+        }
+    }
+}
+
+impl Session {
+    /// Calls a tool once. `Ok` is the text blocks' text, joined exactly as received; `Err` is what
+    /// an `mcp_call` item carries as `error`.
+    pub(super) async fn call(
+        &self,
+        name: &str,
+        arguments: Map<String, Value>,
+    ) -> Result<String, String> {
+        let params = CallToolRequestParams::new(name.to_owned()).with_arguments(arguments);
+        let result = tokio::time::timeout(CALL, self.running.call_tool(params))
+            .await
+            .map_err(|_| format!("the tool did not answer within {} s", CALL.as_secs()))?
+            .map_err(|e| why_not_served(&e))?;
+        let text: String = result
+            .content
+            .iter()
+            .filter_map(|block| block.as_text())
+            .map(|block| block.text.as_str())
+            .collect();
+        if result.is_error == Some(true) {
+            Err(text)
+        } else {
+            Ok(text)
+        }
+    }
+
+    pub(super) async fn close(self) {
+        // The server has answered everything asked; how the connection ends changes nothing.
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.running.cancel()).await;
+    }
+}
+
+fn why_not_open(error: &ClientInitializeError) -> String {
+    match error {
+        ClientInitializeError::TransportError { error, .. } => transport(error.error.as_ref()),
+        ClientInitializeError::JsonRpcError(error) => clean_to(
+            &format!("MCP error {}: {}", error.code.0, error.message),
+            300,
+        ),
+        other => clean_to(&other.to_string(), 300),
+    }
+}
+
+fn why_not_served(error: &ServiceError) -> String {
+    match error {
+        ServiceError::TransportSend(error) => transport(error.error.as_ref()),
+        ServiceError::McpError(error) => clean_to(
+            &format!("MCP error {}: {}", error.code.0, error.message),
+            300,
+        ),
+        other => clean_to(&other.to_string(), 300),
+    }
+}
+
+/// rmcp wraps the HTTP failure several times; the status or the network's words are what helps.
+fn transport(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut next = Some(error);
+    while let Some(e) = next {
+        if let Some(http) = e.downcast_ref::<StreamableHttpError<reqwest::Error>>() {
+            let text = match http {
+                StreamableHttpError::AuthRequired(_) => {
+                    "the MCP server answered HTTP 401 Unauthorized".to_owned()
+                }
+                StreamableHttpError::InsufficientScope(_) => {
+                    "the MCP server answered HTTP 403 Forbidden".to_owned()
+                }
+                StreamableHttpError::Client(e) => {
+                    format!("the MCP server cannot be reached: {}", wire::chain(e))
+                }
+                other => format!("the MCP server's answer cannot be used: {other}"),
+            };
+            return clean_to(&text, 400);
+        }
+        next = e.source();
+    }
+    clean_to(&error.to_string(), 400)
+}
