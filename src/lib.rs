@@ -7,8 +7,16 @@
 pub mod audit;
 pub mod authority;
 pub mod cli;
+pub mod config;
+pub mod demo_set;
 pub mod digest;
+pub mod folder;
+pub mod ledger;
+pub mod mcp;
+pub mod operate;
 pub mod problem;
 pub mod rails;
 pub mod secret;
+pub mod server;
 pub mod text;
+pub mod vault;

@@ -292,9 +292,45 @@ pub fn sign(claims: &CapClaims, key: &CapKey) -> Result<String, SignError> {
     if !claims.fits() || claims.aud != claims.data_class.audience() {
         return Err(SignError::Claims);
     }
+    let text = compact(TYP, claims, key)?;
+    if text.len() > MAX_BYTES {
+        return Err(SignError::TooLarge);
+    }
+    Ok(text)
+}
+
+/// The caps that were taken back and have not expired, for verifiers that work offline.
+#[derive(Debug, Serialize)]
+pub struct RevokedList<'a> {
+    /// Which instance says so.
+    pub iss: &'a str,
+    /// When, Unix seconds.
+    pub iat: u64,
+    /// From when a newer list is needed.
+    pub exp: u64,
+    /// The caps.
+    pub revoked: Vec<RevokedCap>,
+}
+
+/// One of them.
+#[derive(Debug, Serialize)]
+pub struct RevokedCap {
+    /// Its id.
+    pub jti: String,
+    /// When it would have expired anyway.
+    pub exp: u64,
+}
+
+/// Signs the list with the caps' own keys; its `typ` keeps it from being taken for a cap.
+pub fn sign_revoked(list: &RevokedList<'_>, key: &CapKey) -> Result<String, SignError> {
+    compact("agentkeys-revoked-caps+jwt", list, key)
+}
+
+/// A compact JWS (RFC 7515 §7.1).
+fn compact(typ: &str, claims: &impl Serialize, key: &CapKey) -> Result<String, SignError> {
     let header = Header {
         alg: ALG.into(),
-        typ: TYP.into(),
+        typ: typ.into(),
         kid: key.kid().into(),
     };
     let header = serde_json::to_vec(&header).map_err(|_| SignError::Claims)?;
@@ -305,9 +341,6 @@ pub fn sign(claims: &CapClaims, key: &CapKey) -> Result<String, SignError> {
     let signature = key.sign(text.as_bytes()).ok_or(SignError::Crypto)?;
     text.push('.');
     URL_SAFE_NO_PAD.encode_string(signature, &mut text);
-    if text.len() > MAX_BYTES {
-        return Err(SignError::TooLarge);
-    }
     Ok(text)
 }
 

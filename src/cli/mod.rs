@@ -1,10 +1,293 @@
-//! What an operator types. A file per command family; decides nothing.
+//! What an operator types. A file per command family: each parses, builds a call, lets
+//! `authority` perform it, and prints. It must never decide anything, nor take a secret from a
+//! flag.
 
+pub mod actor;
+pub mod args;
+pub mod audit;
+pub mod budget;
+pub mod cap;
+pub mod config;
+pub mod init;
+pub mod memory;
+pub mod operator;
+pub mod out;
+pub mod policy;
 pub mod rails;
+pub mod serve;
+pub mod tokens;
+pub mod vendor;
 
+#[cfg(test)]
+mod tests;
+
+use crate::authority::calls::admin::AdminCall;
+use crate::config::{Config, Flags};
+use crate::folder::Folder;
+use crate::operate;
+use crate::problem::{Exit, Problem};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use out::{ColorWhen, Out};
+use serde_json::Value;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// Examples lead, since they are what people copy. Every command gets this template.
+const HELP: &str =
+    "{before-help}{about-with-newline}\n{usage-heading} {usage}\n\n{all-args}{after-help}";
+
+/// The authority for AI devices: who an agent is, what it may remember, read and spend, and a
+/// record of every decision.
+#[derive(Debug, Parser)]
+#[command(
+    name = "agentkeys",
+    bin_name = "agentkeys",
+    version,
+    before_help = "Examples:
+  agentkeys init --demo
+  agentkeys vendor token create --vendor magiclick
+  agentkeys audit tail --actor O_kevin_001",
+    after_help = "Exit codes: 0 ok, 1 failed, 2 usage, 3 configuration, 4 authentication, 5 refused by policy,
+6 acceptance failed or drift, 7 audit does not verify, 8 unreachable, 130 interrupted."
+)]
+pub struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What holds for every command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Global {
+    /// The data folder [default: the platform's own].
+    #[arg(
+        long,
+        global = true,
+        value_name = "D",
+        env = "AGENTKEYS_DIR",
+        hide_env_values = true
+    )]
+    pub dir: Option<PathBuf>,
+    /// Answer with JSON: one object, or one a line for what goes on.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Colour: auto, always or never; `NO_COLOR` turns it off too.
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true
+    )]
+    pub color: ColorWhen,
+}
+
+/// The command families, the common ones first.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    #[allow(missing_docs)]
+    Init(init::InitCmd),
+    #[allow(missing_docs)]
+    Serve(serve::ServeCmd),
+    #[allow(missing_docs)]
+    Vendor(vendor::VendorCmd),
+    #[allow(missing_docs)]
+    Actor(actor::ActorCmd),
+    #[allow(missing_docs)]
+    Audit(audit::AuditCmd),
+    #[allow(missing_docs)]
+    Memory(memory::MemoryCmd),
+    #[allow(missing_docs)]
+    Budget(budget::BudgetCmd),
+    #[allow(missing_docs)]
+    Cap(cap::CapCmd),
+    #[allow(missing_docs)]
+    Policy(policy::PolicyCmd),
+    #[allow(missing_docs)]
+    Operator(operator::OperatorCmd),
+    #[allow(missing_docs)]
+    Config(config::ConfigCmd),
+    #[allow(missing_docs)]
+    Rails(rails::RailsCmd),
+}
+
+/// What a command is handed: where the data is and how answers leave.
+#[derive(Debug, Clone)]
+pub struct Ctx {
+    dir: Option<PathBuf>,
+    /// How answers leave.
+    pub out: Out,
+}
+
+impl Ctx {
+    fn new(global: &Global) -> Self {
+        // An empty variable means what an absent one means.
+        let dir = global.dir.clone().filter(|d| !d.as_os_str().is_empty());
+        Self {
+            dir,
+            out: Out::new(global.json, global.color),
+        }
+    }
+
+    /// The data folder: as given, else the platform's.
+    pub fn dir(&self) -> Result<PathBuf, Problem> {
+        if let Some(dir) = &self.dir {
+            return Ok(dir.clone());
+        }
+        let dirs = directories::ProjectDirs::from("", "", "agentkeys");
+        dirs.map(|d| d.data_dir().to_owned()).ok_or_else(|| {
+            Problem::new(
+                Exit::Config,
+                "agentkeys.folder.no_home",
+                "this user has no home folder to keep the data in",
+                "name a folder with --dir or AGENTKEYS_DIR",
+            )
+        })
+    }
+
+    /// The configuration in force, without flags of a command.
+    pub fn config(&self) -> Result<Config, Problem> {
+        Config::load(&self.dir()?, Flags::default())
+    }
+
+    /// Opens the data folder.
+    pub async fn open(&self) -> Result<Folder, Problem> {
+        log_to_stderr();
+        let dir = self.dir()?;
+        let config = Config::load(&dir, Flags::default())?;
+        Folder::open(&dir, config.limits()).await
+    }
+
+    /// Opens the data folder for one administrative call.
+    pub async fn admin(&self, call: AdminCall) -> Result<Value, Problem> {
+        let folder = self.open().await?;
+        operate::admin(&folder.authority, &folder.operator(), call).await
+    }
+}
+
+/// What fails deep inside says why on stderr; a command has no other log. `serve` has its own.
+pub fn log_to_stderr() {
+    let filter = tracing::level_filters::LevelFilter::WARN;
+    // Fails only when there is one already, which is as good.
+    let _ = tracing_subscriber::fmt()
+        .with_max_level(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .without_time()
+        .try_init();
+}
 
 /// Parses the command line, runs the command and turns its end into an exit code.
 pub fn run() -> ExitCode {
-    ExitCode::SUCCESS
+    let cli = match parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => return unparsed(&error),
+    };
+    let ctx = Ctx::new(&cli.global);
+    let done = dispatch(cli.command, &ctx);
+    let exit = match &done {
+        Ok(()) => Exit::Ok,
+        Err(problem) => {
+            ctx.out.problem(problem);
+            problem.exit
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+/// The command line's grammar, every help in the same shape.
+fn grammar() -> clap::Command {
+    fn shaped(command: clap::Command) -> clap::Command {
+        command.help_template(HELP).mut_subcommands(shaped)
+    }
+    shaped(Cli::command())
+}
+
+fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Cli, clap::Error> {
+    let mut grammar = grammar();
+    let matches = grammar.try_get_matches_from_mut(words)?;
+    Cli::from_arg_matches(&matches).map_err(|e| e.format(&mut grammar))
+}
+
+/// Help and versions go to stdout and are no error; everything else is usage.
+fn unparsed(error: &clap::Error) -> ExitCode {
+    let wants_json = std::env::args_os().any(|word| word == "--json");
+    if error.use_stderr() && wants_json {
+        let problem = usage(&error.to_string());
+        Out::new(true, ColorWhen::Never).problem(&problem);
+    } else {
+        // Nobody there to read the help is no reason to fail.
+        let _ = error.print();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8))
+}
+
+/// A complaint of clap's as a problem: its first line, and its tip or the values it would take.
+fn usage(text: &str) -> Problem {
+    let first = text.lines().next().unwrap_or_default();
+    let cause = first.strip_prefix("error: ").unwrap_or(first);
+    let mut tips = text.lines().map(str::trim).filter_map(|line| {
+        let tip = line.strip_prefix("tip: ");
+        tip.or_else(|| line.starts_with("[possible values").then_some(line))
+    });
+    let fix = tips.next().unwrap_or("look at `--help` of this command");
+    Problem::new(Exit::Usage, "agentkeys.usage", cause, fix)
+}
+
+fn dispatch(command: Command, ctx: &Ctx) -> Result<(), Problem> {
+    match command {
+        Command::Config(cmd) => config::run(&cmd, ctx),
+        Command::Policy(cmd) if cmd.is_offline() => policy::offline(&cmd, ctx),
+        Command::Init(cmd) => interruptible(init::run(&cmd, ctx)),
+        Command::Vendor(cmd) => interruptible(vendor::run(cmd, ctx)),
+        Command::Actor(cmd) => interruptible(actor::run(cmd, ctx)),
+        Command::Audit(cmd) => interruptible(audit::run(cmd, ctx)),
+        Command::Memory(cmd) => interruptible(memory::run(cmd, ctx)),
+        Command::Budget(cmd) => interruptible(budget::run(cmd, ctx)),
+        Command::Cap(cmd) => interruptible(cap::run(cmd, ctx)),
+        Command::Policy(cmd) => interruptible(policy::run(cmd, ctx)),
+        Command::Operator(cmd) => interruptible(operator::run(cmd, ctx)),
+        // These two listen for signals themselves.
+        Command::Serve(cmd) => block_on(serve::run(cmd, ctx)),
+        Command::Rails(cmd) => block_on(rails::run(cmd, ctx.out.is_json())),
+    }
+}
+
+/// Runs what ctrl-c may end at any moment: what is committed stays, what is not never was.
+pub fn interruptible(work: impl Future<Output = Result<(), Problem>>) -> Result<(), Problem> {
+    block_on(async {
+        tokio::select! {
+            done = work => done,
+            Ok(()) = tokio::signal::ctrl_c() => Err(Problem::new(
+                Exit::Interrupted,
+                "agentkeys.interrupted",
+                "interrupted",
+                "run it again",
+            )),
+        }
+    })
+}
+
+/// Runs a command on a runtime of its own.
+pub fn block_on<T>(work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| {
+            Problem::new(
+                Exit::Failed,
+                "agentkeys.runtime",
+                format!("the runtime does not start: {e}"),
+                "look at the limits on threads and open files",
+            )
+        })?;
+    let done = runtime.block_on(work);
+    // A prompt that waits on a terminal must not keep an interrupted process alive.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    done
 }

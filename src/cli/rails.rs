@@ -1,6 +1,5 @@
 //! `agentkeys rails …`: drive a server as a host does, by hand or from a script.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -16,19 +15,12 @@ use crate::rails::{CaFile, RailError};
 use crate::secret::Secret;
 use crate::text::{clean, clean_to};
 
-/// Examples lead, since they are what people copy.
-const HELP: &str =
-    "{before-help}{about-with-newline}\n{usage-heading} {usage}\n\n{all-args}{after-help}";
-
 /// Drive a server exactly as a host does.
 #[derive(Debug, Args)]
-#[command(
-    help_template = HELP,
-    before_help = "Examples:
+#[command(before_help = "Examples:
   agentkeys rails xiaozhi --settings data/.mcp_server_settings.json --plan plan.json --json
   agentkeys rails ark --config ark.json
-  agentkeys rails ark-standin --listen 127.0.0.1:0 --key-file ark.key --json"
-)]
+  agentkeys rails ark-standin --listen 127.0.0.1:0 --key-file ark.key --json")]
 pub struct RailsCmd {
     /// Which host.
     #[command(subcommand)]
@@ -40,35 +32,29 @@ pub struct RailsCmd {
 pub enum Rail {
     /// Connect, list and call as xiaozhi-server does, from its own settings file.
     #[command(
-        help_template = HELP,
         before_help = "Examples:
   agentkeys rails xiaozhi --settings data/.mcp_server_settings.json
-  agentkeys rails xiaozhi --settings s.json --plan plan.json --json
-
-A plan is a JSON list: [{\"tool\":\"agentkeys_memory_get\",\"arguments\":{\"namespace\":\"travel\"}}]
+  agentkeys rails xiaozhi --settings s.json --plan plan.json --json",
+        after_help = "A plan is a JSON list: [{\"tool\":\"agentkeys_memory_get\",\"arguments\":{\"namespace\":\"travel\"}}]
 Tools go by the name this host shows its model; a failed call is shown, never repeated."
     )]
     Xiaozhi(XiaozhiArgs),
     /// Ask Ark's Responses API (or the stand-in) with remote MCP tools.
     #[command(
-        help_template = HELP,
         before_help = "Examples:
   agentkeys rails ark --config ark.json
-  agentkeys rails ark --config ark.json --prompt '周末我要去哪儿？' --json
-
-Config: {\"base_url\":\"https://ark.cn-beijing.volces.com/api/v3\",\"key_file\":\"ark.key\",
+  agentkeys rails ark --config ark.json --prompt '周末我要去哪儿？' --json",
+        after_help = "Config: {\"base_url\":\"https://ark.cn-beijing.volces.com/api/v3\",\"key_file\":\"ark.key\",
          \"model\":\"…\",\"tools\":[{\"type\":\"mcp\",…}],\"prompt\":\"…\"}
 `tools` goes out verbatim; a relative key_file is beside the config."
     )]
     Ark(ArkArgs),
     /// Serve a stand-in for Ark: its API and a real MCP client, with a scripted model.
     #[command(
-        help_template = HELP,
         before_help = "Examples:
   agentkeys rails ark-standin --key-file ark.key
-  agentkeys rails ark-standin --listen 127.0.0.1:9090 --key-file ark.key --prompts rows.json --json
-
-It dials whatever address a caller with the key names: keep it on loopback."
+  agentkeys rails ark-standin --listen 127.0.0.1:9090 --key-file ark.key --prompts rows.json --json",
+        after_help = "It dials whatever address a caller with the key names: keep it on loopback."
     )]
     ArkStandin(StandinArgs),
 }
@@ -88,9 +74,6 @@ pub struct XiaozhiArgs {
     /// A further certificate authority to trust, PEM.
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
-    /// One JSON object per step.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// `rails ark`.
@@ -105,9 +88,6 @@ pub struct ArkArgs {
     /// A further certificate authority to trust, PEM.
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
-    /// The whole answer as one JSON object.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// `rails ark-standin`.
@@ -125,17 +105,14 @@ pub struct StandinArgs {
     /// A further certificate authority to trust when dialling MCP servers, PEM.
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
-    /// The ready line as JSON.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Runs a `rails` command.
-pub async fn run(cmd: RailsCmd) -> Result<(), Problem> {
+pub async fn run(cmd: RailsCmd, as_json: bool) -> Result<(), Problem> {
     match cmd.rail {
-        Rail::Xiaozhi(args) => xiaozhi(&args).await,
-        Rail::Ark(args) => ark(&args).await,
-        Rail::ArkStandin(args) => ark_standin(&args).await,
+        Rail::Xiaozhi(args) => xiaozhi(&args, as_json).await,
+        Rail::Ark(args) => ark(&args, as_json).await,
+        Rail::ArkStandin(args) => ark_standin(&args, as_json).await,
     }
 }
 
@@ -148,7 +125,7 @@ struct Step {
     arguments: Map<String, Value>,
 }
 
-async fn xiaozhi(args: &XiaozhiArgs) -> Result<(), Problem> {
+async fn xiaozhi(args: &XiaozhiArgs, as_json: bool) -> Result<(), Problem> {
     let settings = Settings::from_file(&args.settings, args.entry.as_deref())?
         .with_ca(ca(args.ca_file.as_deref())?);
     let plan: Vec<Step> = match &args.plan {
@@ -158,18 +135,18 @@ async fn xiaozhi(args: &XiaozhiArgs) -> Result<(), Problem> {
     let host = match XiaozhiHost::connect(&settings).await {
         Ok(host) => host,
         Err(error) => {
-            failed("connect", None, &error, args.json)?;
+            failed("connect", None, &error, as_json)?;
             return Err(error.into());
         }
     };
-    connected(&host, args.json)?;
+    connected(&host, as_json)?;
     let mut first: Option<RailError> = None;
     for step in &plan {
         // A device goes on after a failed call, so a plan does too; its end tells of the first.
         match host.call(&step.tool, &step.arguments).await {
-            Ok(seen) => called(&seen, args.json)?,
+            Ok(seen) => called(&seen, as_json)?,
             Err(error) => {
-                failed("call", Some(&step.tool), &error, args.json)?;
+                failed("call", Some(&step.tool), &error, as_json)?;
                 first.get_or_insert(error);
             }
         }
@@ -265,7 +242,7 @@ impl std::fmt::Debug for Tools {
     }
 }
 
-async fn ark(args: &ArkArgs) -> Result<(), Problem> {
+async fn ark(args: &ArkArgs, as_json: bool) -> Result<(), Problem> {
     let config: ArkConfig = from_json(&args.config)?;
     let beside = args.config.parent().unwrap_or(Path::new("."));
     let key = key(&beside.join(&config.key_file))?;
@@ -279,7 +256,7 @@ async fn ark(args: &ArkArgs) -> Result<(), Problem> {
     let client = ArkClient::with_ca(&config.base_url, key, &ca(args.ca_file.as_deref())?)?;
     let request = Request::prompt(&config.model, prompt, config.tools.0);
     let response = client.respond(&request).await?;
-    if args.json {
+    if as_json {
         line(
             &json!({"response_id": response.id, "model": response.model, "status": response.status, "via": response.via(),
             "output": response.raw.get("output"), "usage": response.raw.get("usage")}),
@@ -359,7 +336,7 @@ fn items(response: &Response) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn ark_standin(args: &StandinArgs) -> Result<(), Problem> {
+async fn ark_standin(args: &StandinArgs, as_json: bool) -> Result<(), Problem> {
     let prompts = match &args.prompts {
         None => Prompts::built_in()?,
         Some(path) => Prompts::parse(&path.display().to_string(), &read(path)?)?,
@@ -379,7 +356,7 @@ async fn ark_standin(args: &StandinArgs) -> Result<(), Problem> {
     let ended = ended()?;
     let running = standin.start(listener)?;
     let pid = std::process::id();
-    if args.json {
+    if as_json {
         line(&json!({"event": "ready", "base_url": running.base_url(), "pid": pid}))?;
     } else {
         text(&format!(
@@ -454,28 +431,16 @@ fn input(path: &Path, cause: &str) -> RailError {
     }
 }
 
-/// One JSON object on stdout; scripts wait for it, so it is flushed.
+/// One JSON object on stdout.
 fn line(value: &Value) -> Result<(), Problem> {
-    put(&value.to_string())
+    super::out::json_line(value)
 }
 
 /// Human text. Each line is cleaned: most of it comes from the other side.
 fn text(words: &str) -> Result<(), Problem> {
-    words.split('\n').try_for_each(|l| put(&clean(l)))
-}
-
-fn put(text: &str) -> Result<(), Problem> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}")
-        .and_then(|()| out.flush())
-        .map_err(|e| {
-            Problem::new(
-                Exit::Failed,
-                "agentkeys.rails.stdout",
-                format!("cannot write the answer: {e}"),
-                "keep the reader of this pipe open",
-            )
-        })
+    words
+        .split('\n')
+        .try_for_each(|l| super::out::write_line(&clean(l)))
 }
 
 #[cfg(test)]

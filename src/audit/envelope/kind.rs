@@ -53,6 +53,8 @@ kinds!(
     Preview = 106 "preview",
     /// A namespace without a grant was asked for.
     NamespaceViolation = 107 "memory.namespace_violation",
+    /// A tool was called with arguments it does not take, or does not exist.
+    ToolInvalid = 108 "tool.invalid",
     /// A caller was refused at the door.
     AuthRefused = 110 "auth.refused",
     /// Many refusals of one source, as one row.

@@ -1,0 +1,83 @@
+//! Money set aside, from the operator's side.
+
+use super::{Change, found, told};
+use crate::authority::budget::day_of;
+use crate::authority::calls::{Answer, Cx, InputProblem, OpKind};
+use crate::authority::ports::{Effect, Reservation, SpendQuery, Test};
+use crate::authority::principal::ActorScope;
+use crate::authority::{Outcome, Refusal, unavailable};
+use serde_json::json;
+
+pub(super) async fn show(cx: &Cx<'_>, name: &str) -> Result<Outcome, Refusal> {
+    let (actor, scope) = found!(cx, "budget.show", cx.target(name).await?);
+    let day = day_of(cx.principal.frame().at_ms, &actor.zone).to_string();
+    let ledger = cx.authority.ledger();
+    let reservations = ledger
+        .reservations(&scope, &day)
+        .await
+        .map_err(unavailable)?;
+    let held = |r: &&Reservation| r.state != "released";
+    let spent: i64 = reservations
+        .iter()
+        .filter(held)
+        .map(|r| r.amount_minor)
+        .sum();
+    Ok(told(json!({
+        "actor_omni": scope.actor().to_string(), "day": day, "time_zone": actor.zone.name(),
+        "spent_minor": spent, "reservations": reservations,
+    })))
+}
+
+/// The actor and reservation behind a decision.
+async fn of_decision(
+    cx: &Cx<'_>,
+    decision_id: &str,
+) -> Result<Option<(ActorScope, Reservation)>, Refusal> {
+    let ledger = cx.authority.ledger();
+    for actor in ledger.actors().await.map_err(unavailable)? {
+        let scope = ActorScope::new(actor.omni, cx.authority.operator());
+        let query = SpendQuery {
+            spend_scope: "",
+            currency: "",
+            day: "",
+            vendor: "",
+            reference: None,
+            decision_id: Some(decision_id),
+        };
+        let facts = ledger.spend(&scope, query).await.map_err(unavailable)?;
+        if let Some(reservation) = facts.by_decision {
+            return Ok(Some((scope, reservation)));
+        }
+    }
+    Ok(None)
+}
+
+pub(super) async fn release(cx: &Cx<'_>, decision_id: &str) -> Result<Outcome, Refusal> {
+    let missing = InputProblem::new(
+        "agentkeys.budget.not_reserved",
+        "this decision holds no money; `agentkeys budget show` lists those that do",
+    );
+    let Some((scope, reservation)) = of_decision(cx, decision_id).await? else {
+        return cx.invalid("budget.release", missing).await;
+    };
+    let answer = json!({
+        "decision_id": decision_id, "state": "released", "amount_minor": reservation.amount_minor,
+        "currency": reservation.currency, "day": reservation.day,
+    });
+    let id = decision_id.to_owned();
+    Change::new(cx, OpKind::Grant, "budget.release", answer.clone())
+        .about(cx, scope.actor())
+        .unless(
+            Test::ReservationIs {
+                decision_id: id.clone(),
+                state: "reserved",
+            },
+            missing,
+        )
+        .effect(Effect::SetReservation {
+            decision_id: id,
+            state: "released",
+        })
+        .commit(cx, "released", Answer::Json(answer))
+        .await
+}

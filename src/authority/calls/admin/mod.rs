@@ -1,0 +1,402 @@
+//! What an operator does, and what a parent may do for its own actors. Every change is a row
+//! that says who did it; a change that is refused is one too.
+
+mod actors;
+mod budgets;
+mod grants;
+mod memories;
+mod policies;
+mod tokens;
+mod vendors;
+
+pub use grants::{Grant, GrantRequest};
+
+use super::answer::Answer;
+use super::{Cx, InputProblem, OpKind};
+use crate::authority::event::{Ending, Row, Subject};
+use crate::authority::identity::{Alias, Label, Omni, WalletAddress};
+use crate::authority::policy::PolicySource;
+use crate::authority::ports::{ActorName, Committed, Effect, Guard, Unit, VendorRow};
+use crate::authority::principal::{Actor, ActorScope, Who};
+use crate::authority::words::{HostProfile, Namespace, NamespaceSet, Rail, Role};
+use crate::authority::{Cause, Outcome, Refusal, unavailable};
+use crate::secret::Secret;
+use serde_json::{Map, Value};
+
+/// An administrative call.
+#[derive(Debug)]
+pub enum AdminCall {
+    /// A new vendor.
+    VendorCreate {
+        /// Its name.
+        name: String,
+        /// Its rail.
+        rail: Rail,
+        /// How its hosts are treated; the rail's own when none.
+        profile: Option<HostProfile>,
+    },
+    /// Every vendor.
+    VendorList,
+    /// A new token.
+    TokenCreate(TokenRequest),
+    /// Every token of the vendors, or of the other roles.
+    TokenList {
+        /// Whether vendors' tokens are wanted.
+        vendors: bool,
+    },
+    /// Ends a token.
+    TokenRevoke {
+        /// Its id.
+        id: String,
+    },
+    /// A new token for an old one.
+    TokenRotate {
+        /// The old one's id.
+        id: String,
+        /// How long the old one still works, milliseconds.
+        overlap_ms: i64,
+    },
+    /// A new actor.
+    ActorCreate(Box<NewActor>),
+    /// Every actor.
+    ActorList,
+    /// One actor, its derivation and its bindings.
+    ActorShow {
+        /// Which.
+        actor: String,
+        /// Whether to recompute its id.
+        verify: bool,
+    },
+    /// Gives a vendor rights over an actor.
+    Grant(Box<GrantRequest>),
+    /// Takes them back.
+    Ungrant(Box<GrantRequest>),
+    /// Writes a memory as the operator.
+    MemoryPut {
+        /// Whose.
+        actor: String,
+        /// Where.
+        namespace: Namespace,
+        /// What.
+        content: Secret<String>,
+    },
+    /// Reads one as the operator.
+    MemoryGet {
+        /// Whose.
+        actor: String,
+        /// Where.
+        namespace: Namespace,
+        /// An older version.
+        version: Option<u64>,
+    },
+    /// Lists a memory's versions.
+    MemoryHistory {
+        /// Whose.
+        actor: String,
+        /// Where.
+        namespace: Namespace,
+    },
+    /// Destroys what a namespace, or the whole actor, remembers.
+    MemoryErase {
+        /// Whose.
+        actor: String,
+        /// Where; everywhere when none.
+        namespace: Option<Namespace>,
+    },
+    /// The reservations of an actor's day.
+    BudgetShow {
+        /// Whose.
+        actor: String,
+    },
+    /// Gives reserved money back.
+    BudgetRelease {
+        /// The actor, when the decision is not enough.
+        decision_id: String,
+    },
+    /// Puts a policy in force.
+    PolicyApply {
+        /// Its files.
+        source: PolicySource,
+    },
+    /// What the policy would say, reserving nothing.
+    PolicyCheck {
+        /// About whom.
+        actor: String,
+        /// To which vendor; the only one bound when none.
+        vendor: Option<String>,
+        /// The scope.
+        scope: String,
+        /// Its parameters.
+        params: Map<String, Value>,
+    },
+    /// Why a decision was what it was.
+    PolicyExplain {
+        /// Which.
+        decision_id: String,
+    },
+    /// Takes back a cap of any actor.
+    CapRevoke {
+        /// Whose.
+        actor: String,
+        /// Which.
+        cap_id: String,
+    },
+}
+
+/// A token to be made.
+#[derive(Debug, Clone)]
+pub struct TokenRequest {
+    /// What its bearer will be.
+    pub role: Role,
+    /// The vendor, for a vendor's token; the only one when none.
+    pub vendor: Option<String>,
+    /// The actor it is pinned to.
+    pub actor: Option<String>,
+    /// What a viewer may see.
+    pub namespaces: NamespaceSet,
+    /// How long it lives, milliseconds.
+    pub ttl_ms: i64,
+}
+
+/// An actor to be made.
+#[derive(Debug, Clone)]
+pub struct NewActor {
+    /// Its name.
+    pub alias: Alias,
+    /// A wallet makes it a master of its own.
+    pub wallet: Option<WalletAddress>,
+    /// The node it hangs under; the operator when none.
+    pub parent: Option<String>,
+    /// Its label there; from the alias when none.
+    pub label: Option<Label>,
+    /// A name for people; the alias when none.
+    pub display_name: Option<String>,
+    /// The zone of its day; UTC when none.
+    pub time_zone: Option<String>,
+}
+
+pub(super) async fn run(cx: &Cx<'_>, call: AdminCall) -> Result<Outcome, Refusal> {
+    let for_parents = matches!(
+        call,
+        AdminCall::Grant(_) | AdminCall::Ungrant(_) | AdminCall::MemoryErase { .. }
+    );
+    let allowed = match cx.principal.who() {
+        Who::Operator => true,
+        Who::Parent(_) => for_parents,
+        _ => false,
+    };
+    if !allowed {
+        return cx.forbidden(Cause::RoleForbidden).await;
+    }
+    match call {
+        AdminCall::VendorCreate {
+            name,
+            rail,
+            profile,
+        } => vendors::create(cx, &name, rail, profile).await,
+        AdminCall::VendorList => vendors::list(cx).await,
+        AdminCall::TokenCreate(request) => tokens::create(cx, &request).await,
+        AdminCall::TokenList { vendors } => tokens::list(cx, vendors).await,
+        AdminCall::TokenRevoke { id } => tokens::revoke(cx, &id).await,
+        AdminCall::TokenRotate { id, overlap_ms } => tokens::rotate(cx, &id, overlap_ms).await,
+        AdminCall::ActorCreate(new) => actors::create(cx, &new).await,
+        AdminCall::ActorList => actors::list(cx).await,
+        AdminCall::ActorShow { actor, verify } => actors::show(cx, &actor, verify).await,
+        AdminCall::Grant(request) => grants::change(cx, &request, Grant::Give).await,
+        AdminCall::Ungrant(request) => grants::change(cx, &request, Grant::Take).await,
+        AdminCall::MemoryPut {
+            actor,
+            namespace,
+            content,
+        } => memories::put(cx, &actor, namespace, content).await,
+        AdminCall::MemoryGet {
+            actor,
+            namespace,
+            version,
+        } => memories::get(cx, &actor, namespace, version).await,
+        AdminCall::MemoryHistory { actor, namespace } => {
+            memories::history(cx, &actor, namespace).await
+        }
+        AdminCall::MemoryErase { actor, namespace } => memories::erase(cx, &actor, namespace).await,
+        AdminCall::BudgetShow { actor } => budgets::show(cx, &actor).await,
+        AdminCall::BudgetRelease { decision_id } => budgets::release(cx, &decision_id).await,
+        AdminCall::PolicyApply { source } => policies::apply(cx, &source).await,
+        AdminCall::PolicyCheck {
+            actor,
+            vendor,
+            scope,
+            params,
+        } => policies::check(cx, &actor, vendor.as_deref(), scope, params).await,
+        AdminCall::PolicyExplain { decision_id } => policies::explain(cx, &decision_id).await,
+        AdminCall::CapRevoke { actor, cap_id } => tokens::revoke_cap(cx, &actor, &cap_id).await,
+    }
+}
+
+/// A change on its way to the ledger: its row, and what it takes.
+struct Change {
+    kind: OpKind,
+    tool: &'static str,
+    detail: Value,
+    subject: Subject,
+    guards: Vec<(Guard, InputProblem)>,
+    effects: Vec<Effect>,
+}
+
+impl Change {
+    fn new(cx: &Cx<'_>, kind: OpKind, tool: &'static str, detail: Value) -> Self {
+        Self {
+            kind,
+            tool,
+            detail,
+            subject: Subject::of(cx.principal),
+            guards: Vec::new(),
+            effects: Vec::new(),
+        }
+    }
+
+    fn about(mut self, cx: &Cx<'_>, actor: Omni) -> Self {
+        self.subject = self.subject.about(actor, cx.authority.operator());
+        self
+    }
+
+    fn effect(mut self, effect: Effect) -> Self {
+        self.effects.push(effect);
+        self
+    }
+
+    /// A condition whose failure is recorded with the problem's reason and answered with it.
+    fn unless(mut self, test: crate::authority::ports::Test, problem: InputProblem) -> Self {
+        self.guards.push((Guard::fresh(test), problem));
+        self
+    }
+
+    fn row(&self, ending: Ending, reason: &str) -> Row {
+        Row::new(self.kind, self.tool, ending, reason).with("detail", self.detail.clone())
+    }
+
+    /// Commits it; a guard that does not hold answers with its problem.
+    async fn commit(self, cx: &Cx<'_>, reason: &str, answer: Answer) -> Result<Outcome, Refusal> {
+        let seal = |row| cx.authority.event_about(cx.principal, &self.subject, row);
+        let event = seal(self.row(Ending::Accept, reason));
+        let event_id = event.id.clone();
+        let refused = |problem: &InputProblem| {
+            let word = problem.code.rsplit('.').next().unwrap_or("refused");
+            Some(seal(self.row(Ending::Error, word).status(409)))
+        };
+        let guards = self.guards.iter().map(|(guard, problem)| Guard {
+            test: guard.test.clone(),
+            refused: refused(problem),
+        });
+        let unit = Unit {
+            guards: guards.collect(),
+            effects: self.effects.clone(),
+            event,
+        };
+        let answer = match cx.authority.commit(unit).await? {
+            Committed::Done { .. } => answer,
+            Committed::Refused { guard, .. } => self
+                .guards
+                .into_iter()
+                .nth(guard)
+                .map_or(Answer::Json(Value::Null), |(_, problem)| {
+                    Answer::Invalid(problem)
+                }),
+            Committed::Stale => return Err(Cause::AuditUnavailable.into()),
+        };
+        Ok(Outcome { answer, event_id })
+    }
+}
+
+impl Cx<'_> {
+    /// A refusal of a known caller, on record.
+    async fn forbidden(&self, cause: Cause) -> Result<Outcome, Refusal> {
+        let row = Row::new(OpKind::AuthRefused, "admin", Ending::Deny, cause.reason())
+            .status(cause.status());
+        let event = self.authority.event(self.principal, row);
+        self.authority
+            .record(event, Answer::Json(Value::Null))
+            .await?;
+        Err(cause.into())
+    }
+
+    /// The actor a name stands for, if this caller may change it. For a parent, one that is not
+    /// its own answers like one that does not exist.
+    async fn target(
+        &self,
+        name: &str,
+    ) -> Result<Result<(Actor, ActorScope), InputProblem>, Refusal> {
+        let missing = || {
+            Ok(Err(InputProblem::new(
+                "agentkeys.actor.not_found",
+                "there is no such actor; `agentkeys actor list` shows those there are",
+            )))
+        };
+        let named = match name.parse::<Omni>() {
+            Ok(omni) => ActorName::Omni(omni),
+            Err(_) => ActorName::Alias(name),
+        };
+        let found = self
+            .authority
+            .ledger()
+            .admission("", Some(named))
+            .await
+            .map_err(unavailable)?;
+        let Some(actor) = found.actor else {
+            return missing();
+        };
+        if let Who::Parent(root) = self.principal.who()
+            && !self.authority.subtree(*root).await?.contains(&actor.omni)
+        {
+            return missing();
+        }
+        let scope = ActorScope::new(actor.omni, self.authority.operator());
+        Ok(Ok((actor, scope)))
+    }
+
+    async fn vendor_named(&self, name: &str) -> Result<Result<VendorRow, InputProblem>, Refusal> {
+        let vendors = self
+            .authority
+            .ledger()
+            .vendors()
+            .await
+            .map_err(unavailable)?;
+        Ok(vendors.into_iter().find(|v| v.name == name).ok_or_else(|| {
+            InputProblem::new(
+                "agentkeys.vendor.not_found",
+                "there is no such vendor; `agentkeys vendor list` shows those there are",
+            )
+        }))
+    }
+}
+
+/// Answers with the problem of a failed look-up, on record.
+macro_rules! found {
+    ($cx:expr, $tool:literal, $result:expr) => {
+        match $result {
+            Ok(found) => found,
+            Err(problem) => return $cx.invalid($tool, problem).await,
+        }
+    };
+}
+use found;
+
+/// A name for vendors: what fits in URLs, files and policy text.
+fn valid_name(name: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    (1..=40).contains(&name.len())
+        && name.chars().all(inner)
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+}
+
+/// A read that changes nothing and leaves no row.
+fn told(answer: Value) -> Outcome {
+    Outcome {
+        answer: Answer::Json(answer),
+        event_id: String::new(),
+    }
+}
+
+/// Rows as the CLI prints them.
+fn rows(rows: impl IntoIterator<Item = Value>) -> Outcome {
+    told(Value::Array(rows.into_iter().collect()))
+}

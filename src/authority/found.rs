@@ -1,0 +1,163 @@
+//! The first Unit of a new authority: the operator's master actor, the keys, the first policy.
+//! One commit, so that an authority either exists whole or is founded again.
+
+use super::cap::key::CapKey;
+use super::event::{Ending, Row, Subject};
+use super::identity::{Omni, Wallet};
+use super::keys::RootKey;
+use super::policy::PolicySource;
+use super::ports::{Clock, Effect, Entropy, Lane, Ledger, Test, Unit};
+use super::principal::{Actor, Frame};
+use super::words::{Door, HostProfile};
+use crate::audit::envelope::kind::OpKind;
+use crate::secret::Secret;
+use serde_json::json;
+
+/// The alias under which the operator's own master is registered.
+pub const OPERATOR_ALIAS: &str = "operator";
+
+/// Purposes of the rings.
+pub mod purpose {
+    /// Signs caps.
+    pub const CAP: &str = "cap";
+    /// Sealing objects starts from it.
+    pub const VAULT: &str = "vault";
+    /// The operator's secp256k1 wallet.
+    pub const WALLET: &str = "wallet";
+}
+
+/// Why an authority could not be founded.
+#[derive(Debug, thiserror::Error)]
+pub enum FoundingError {
+    /// A key could not be made or sealed.
+    #[error("a key could not be made: {0}")]
+    Key(String),
+    /// The built-in policy is broken.
+    #[error("the built-in policy does not load: {0}")]
+    Policy(String),
+    /// The ledger did not keep it.
+    #[error(transparent)]
+    Ledger(#[from] super::ports::LedgerError),
+}
+
+/// A wallet from fresh randomness; its master omni is the operator's.
+pub fn wallet(entropy: &dyn Entropy) -> Result<Wallet, FoundingError> {
+    let mut secret = [0; 32];
+    entropy.fill(&mut secret);
+    Wallet::from_secret(secret).map_err(|e| FoundingError::Key(e.to_string()))
+}
+
+/// Commits the first Unit, unless there is one already.
+pub async fn found(
+    ledger: &dyn Ledger,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+    root: &RootKey,
+    wallet: &Wallet,
+) -> Result<(), FoundingError> {
+    let now_ms = clock.now_ms();
+    let operator = Omni::master(&wallet.address());
+    let key = |e: super::keys::SealBroken| FoundingError::Key(e.to_string());
+    let cap = CapKey::generate(&aws_lc_rs::rand::SystemRandom::new())
+        .map_err(|e| FoundingError::Key(e.to_string()))?;
+    let mut vault = [0; 32];
+    entropy.fill(&mut vault);
+    let vault = Secret::new(vault);
+    let source = PolicySource::builtin();
+    let policy =
+        serde_json::to_string(&source).map_err(|e| FoundingError::Policy(e.to_string()))?;
+    let address = wallet.address().to_string();
+    let effects = vec![
+        Effect::AddKey(
+            root.seal(
+                purpose::CAP,
+                cap.kid(),
+                cap.pkcs8().expose(),
+                now_ms,
+                entropy,
+            )
+            .map_err(key)?,
+        ),
+        Effect::AddKey(
+            root.seal(purpose::VAULT, "vault-1", vault.expose(), now_ms, entropy)
+                .map_err(key)?,
+        ),
+        Effect::AddKey(
+            root.seal(
+                purpose::WALLET,
+                &address,
+                wallet.secret().expose(),
+                now_ms,
+                entropy,
+            )
+            .map_err(key)?,
+        ),
+        Effect::AddActor {
+            actor: operator_actor(operator, address.clone())?,
+            generation: 0,
+        },
+        Effect::ApplyPolicy {
+            version: 1,
+            hash: source.hash(),
+            source: policy,
+            at_ms: now_ms,
+        },
+    ];
+    let detail = json!({"wallet": address, "policy_hash": hex::encode(source.hash())});
+    let row = Row::new(OpKind::Config, "init", Ending::Accept, "founded").with("detail", detail);
+    let frame = Frame {
+        door: Door::Cli,
+        profile: HostProfile::Default,
+        protocol: "cli".to_owned(),
+        request_id: fresh("req", now_ms, entropy),
+        at_ms: now_ms,
+        started_us: clock.monotonic_us(),
+    };
+    let subject = Subject {
+        actor: Some((operator, operator)),
+        role: Some("operator"),
+        ..Subject::default()
+    };
+    let event = row.seal(
+        fresh("evt", now_ms, entropy),
+        &subject,
+        &frame,
+        clock.monotonic_us(),
+    );
+    let guards = vec![super::ports::Guard::fresh(Test::PolicyIs(0))];
+    ledger
+        .commit(
+            Unit {
+                guards,
+                effects,
+                event,
+            },
+            Lane::Customer,
+        )
+        .await?;
+    Ok(())
+}
+
+fn operator_actor(omni: Omni, wallet: String) -> Result<Actor, FoundingError> {
+    let broken = |what: &str| FoundingError::Key(what.to_owned());
+    Ok(Actor {
+        omni,
+        alias: OPERATOR_ALIAS
+            .parse()
+            .map_err(|_| broken("the operator's alias"))?,
+        display_name: "Operator".to_owned(),
+        parent: None,
+        derivation_path: None,
+        wallet: Some(wallet),
+        zone: super::budget::Zone::new("UTC", 0, None).map_err(|_| broken("the zone UTC"))?,
+    })
+}
+
+/// A fresh id: prefix, time and 74 random bits (UUID version 7).
+pub(super) fn fresh(prefix: &str, now_ms: i64, entropy: &dyn Entropy) -> String {
+    let mut random = [0; 10];
+    entropy.fill(&mut random);
+    let millis = u64::try_from(now_ms).unwrap_or(0);
+    let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
+    format!("{prefix}_{}", uuid.simple())
+}

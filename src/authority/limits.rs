@@ -1,0 +1,254 @@
+//! Bounds on what one caller may ask, and folding of what strangers repeat. Time comes in.
+
+use super::refusal::Cause;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+
+/// Calls per second and burst; zero means no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Steady rate.
+    pub per_second: u32,
+    /// What may come at once.
+    pub burst: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    tokens: f64,
+    at_us: u64,
+}
+
+/// Token buckets by key, bounded in number.
+#[derive(Debug)]
+pub struct Buckets {
+    rate: Rate,
+    buckets: Mutex<HashMap<String, Bucket>>,
+}
+
+/// More keys than this and the full buckets are forgotten: forgetting a full one changes nothing.
+const MAX_BUCKETS: usize = 100_000;
+
+impl Buckets {
+    /// Buckets of one rate.
+    pub fn new(rate: Rate) -> Self {
+        Self {
+            rate,
+            buckets: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// Takes one; else says how many whole seconds to wait.
+    pub fn take(&self, key: &str, now_us: u64) -> Result<(), u64> {
+        if self.rate.per_second == 0 {
+            return Ok(());
+        }
+        let rate = f64::from(self.rate.per_second);
+        let burst = f64::from(self.rate.burst.max(1));
+        let mut buckets = self.buckets.lock();
+        let filled = |b: &Bucket| {
+            #[allow(clippy::cast_precision_loss)]
+            let passed = now_us.saturating_sub(b.at_us) as f64 / 1e6;
+            (passed.mul_add(rate, b.tokens)).min(burst)
+        };
+        if buckets.len() >= MAX_BUCKETS && !buckets.contains_key(key) {
+            buckets.retain(|_, b| filled(b) < burst);
+            if buckets.len() >= MAX_BUCKETS {
+                return Err(1);
+            }
+        }
+        let tokens = buckets.get(key).map_or(burst, filled);
+        if tokens < 1.0 {
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            return Err((((1.0 - tokens) / rate).ceil() as u64).max(1));
+        }
+        let bucket = Bucket {
+            tokens: tokens - 1.0,
+            at_us: now_us,
+        };
+        if let Some(slot) = buckets.get_mut(key) {
+            *slot = bucket;
+        } else {
+            buckets.insert(key.to_owned(), bucket);
+        }
+        Ok(())
+    }
+}
+
+/// What repeated refusals are counted under once they fold.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FoldKey {
+    /// The address it came from, or the token it came with.
+    pub source: String,
+    /// Why it was refused.
+    pub cause: Cause,
+}
+
+/// Refusals that were counted instead of written one by one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folded {
+    /// What they have in common.
+    pub key: FoldKey,
+    /// How many.
+    pub count: u64,
+    /// The minute, Unix.
+    pub minute: i64,
+}
+
+/// Rows a minute one source may cause for one reason before they fold.
+const PER_SOURCE: u64 = 600;
+/// Rows a minute all strangers together may cause before they fold.
+const GLOBAL: u64 = 5_000;
+/// Sources counted apart; beyond it they share one line.
+const MAX_SOURCES: usize = 10_000;
+
+/// Decides which refusals get a row of their own. Sums are exact: what is not written is counted,
+/// and [`Folds::drain`] hands the counts over to be written.
+#[derive(Debug, Default)]
+pub struct Folds {
+    state: Mutex<FoldState>,
+}
+
+#[derive(Debug, Default)]
+struct FoldState {
+    minute: i64,
+    all: u64,
+    seen: HashMap<FoldKey, u64>,
+    folded: HashMap<FoldKey, u64>,
+    due: Vec<Folded>,
+}
+
+impl Folds {
+    /// Whether this refusal of a stranger gets its own row.
+    pub fn stranger(&self, key: FoldKey, now_ms: i64) -> bool {
+        self.count(key, now_ms, PER_SOURCE, true)
+    }
+
+    /// Whether this 429 of a token gets its own row: the first of each minute does.
+    pub fn limited(&self, key: FoldKey, now_ms: i64) -> bool {
+        self.count(key, now_ms, 1, false)
+    }
+
+    fn count(&self, mut key: FoldKey, now_ms: i64, own_limit: u64, stranger: bool) -> bool {
+        let mut state = self.state.lock();
+        state.turn(now_ms / 60_000);
+        if state.seen.len() >= MAX_SOURCES && !state.seen.contains_key(&key) {
+            "others".clone_into(&mut key.source);
+        }
+        let seen = state.seen.entry(key.clone()).or_insert(0);
+        *seen += 1;
+        let own_row = *seen <= own_limit;
+        state.all += u64::from(stranger);
+        if own_row && (!stranger || state.all <= GLOBAL) {
+            return true;
+        }
+        *state.folded.entry(key).or_insert(0) += 1;
+        false
+    }
+
+    /// The counts of past minutes (of the running one too when `all`), to be written as rows.
+    pub fn drain(&self, now_ms: i64, all: bool) -> Vec<Folded> {
+        let mut state = self.state.lock();
+        state.turn(now_ms / 60_000);
+        if all {
+            state.close();
+        }
+        std::mem::take(&mut state.due)
+    }
+
+    /// Puts back what could not be written.
+    pub fn restore(&self, folded: Folded) {
+        self.state.lock().due.push(folded);
+    }
+}
+
+impl FoldState {
+    fn turn(&mut self, minute: i64) {
+        if minute != self.minute {
+            self.close();
+            self.minute = minute;
+            self.all = 0;
+            self.seen.clear();
+        }
+    }
+
+    fn close(&mut self) {
+        let minute = self.minute;
+        let mut due: Vec<_> = self
+            .folded
+            .drain()
+            .map(|(key, count)| Folded { key, count, minute })
+            .collect();
+        due.sort_by(|a, b| a.key.source.cmp(&b.key.source));
+        self.due.append(&mut due);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_empties_and_fills() {
+        let buckets = Buckets::new(Rate {
+            per_second: 2,
+            burst: 3,
+        });
+        for _ in 0..3 {
+            assert_eq!(buckets.take("a", 0), Ok(()));
+        }
+        assert_eq!(buckets.take("a", 0), Err(1));
+        assert_eq!(buckets.take("b", 0), Ok(()));
+        assert_eq!(buckets.take("a", 500_000), Ok(()));
+        assert_eq!(buckets.take("a", 500_000), Err(1));
+    }
+
+    #[test]
+    fn no_rate_means_no_limit() {
+        let buckets = Buckets::new(Rate {
+            per_second: 0,
+            burst: 0,
+        });
+        assert!((0..10_000).all(|_| buckets.take("a", 0).is_ok()));
+    }
+
+    #[test]
+    fn a_flood_folds_and_the_sum_stays_exact() {
+        let folds = Folds::default();
+        let key = |s: &str| FoldKey {
+            source: s.into(),
+            cause: Cause::TokenUnknown,
+        };
+        let rows = (0..1_000)
+            .filter(|_| folds.stranger(key("1.2.3.4"), 0))
+            .count();
+        assert_eq!(rows, 600);
+        assert!(folds.stranger(key("5.6.7.8"), 0));
+        assert_eq!(folds.drain(0, false), vec![]);
+        let folded = folds.drain(60_000, false);
+        assert_eq!(folded.len(), 1);
+        assert_eq!(folded[0].count, 400);
+        assert_eq!(folds.drain(60_000, true), vec![]);
+    }
+
+    #[test]
+    fn strangers_together_have_a_limit_too() {
+        let folds = Folds::default();
+        let rows = (0..6_000)
+            .filter(|i| {
+                folds.stranger(
+                    FoldKey {
+                        source: (i / 100).to_string(),
+                        cause: Cause::TokenUnknown,
+                    },
+                    0,
+                )
+            })
+            .count();
+        assert_eq!(rows, 5_000);
+        assert_eq!(
+            folds.drain(0, true).iter().map(|f| f.count).sum::<u64>(),
+            1_000
+        );
+    }
+}

@@ -1,0 +1,268 @@
+//! `agentkeys audit …`: what happened, and what happens.
+
+mod line;
+
+use super::Ctx;
+use super::args::{When, namespace, rail, verdict};
+use crate::authority::calls::admin::AdminCall;
+use crate::authority::calls::audit::Reading;
+use crate::authority::identity::Omni;
+use crate::authority::ports::EventFilter;
+use crate::authority::words::{Namespace, Rail};
+use crate::authority::{Authority, Call};
+use crate::folder::Folder;
+use crate::operate::{self, text};
+use crate::problem::{Exit, Problem};
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+/// The record of every decision.
+#[derive(Debug, Args)]
+#[command(before_help = "Examples:
+  agentkeys audit tail --actor O_kevin_001
+  agentkeys audit list --verdict deny --since 24h
+  agentkeys audit list --since 5m --json")]
+pub struct AuditCmd {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What can be done with the record.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// List events, oldest first.
+    #[command(before_help = "Examples:
+  agentkeys audit list --actor O_kevin_001 --limit 20
+  agentkeys audit list --rail xiaozhi --tool agentkeys.memory.get --verdict deny
+  agentkeys audit list --since 2026-04-12T00:00:00Z --until 2026-04-13T00:00:00Z --json")]
+    List {
+        /// Which events.
+        #[command(flatten)]
+        filters: Filters,
+        /// Only the newest N [default: all].
+        #[arg(long, value_name = "N")]
+        limit: Option<u32>,
+    },
+    /// Show the newest events, then each as it happens.
+    #[command(before_help = "Examples:
+  agentkeys audit tail
+  agentkeys audit tail --actor O_kevin_001 --verdict deny
+  agentkeys audit tail --no-follow --limit 50 --json")]
+    Tail {
+        /// Which events.
+        #[command(flatten)]
+        filters: Filters,
+        /// How many of the newest to begin with.
+        #[arg(long, value_name = "N", default_value_t = 10)]
+        limit: u32,
+        /// Go on with each event as it happens (it does without asking).
+        #[arg(long, conflicts_with = "no_follow", hide = true)]
+        follow: bool,
+        /// End after the newest.
+        #[arg(long)]
+        no_follow: bool,
+    },
+}
+
+/// Which events.
+#[derive(Debug, Args)]
+pub struct Filters {
+    /// Of this actor.
+    #[arg(long, value_name = "A")]
+    pub actor: Option<String>,
+    /// Of this vendor.
+    #[arg(long, value_name = "V")]
+    pub vendor: Option<String>,
+    /// Of this rail.
+    #[arg(long, value_name = "R", value_parser = rail())]
+    pub rail: Option<Rail>,
+    /// Of this tool.
+    #[arg(long, value_name = "T")]
+    pub tool: Option<String>,
+    /// With this verdict.
+    #[arg(long, value_name = "X", value_parser = verdict())]
+    pub verdict: Option<String>,
+    /// In this namespace.
+    #[arg(long, value_name = "NS", value_parser = namespace())]
+    pub namespace: Option<Namespace>,
+    /// Not before: a time, or how long ago.
+    #[arg(long, value_name = "T")]
+    pub since: Option<When>,
+    /// Before: a time, or how long ago.
+    #[arg(long, value_name = "T")]
+    pub until: Option<When>,
+}
+
+/// Events read at a time.
+const PAGE: u32 = 1_000;
+
+/// Runs an `audit` command.
+pub async fn run(cmd: AuditCmd, ctx: &Ctx) -> Result<(), Problem> {
+    match cmd.verb {
+        Verb::List { filters, limit } => {
+            let log = Log::open(ctx, &filters, "list").await?;
+            match limit {
+                Some(limit) => log.newest(limit).await.map(|_| ()),
+                None => log.from(0).await.map(|_| ()),
+            }
+        }
+        Verb::Tail {
+            filters,
+            limit,
+            no_follow,
+            ..
+        } => {
+            let log = Log::open(ctx, &filters, "tail").await?;
+            log.tail(limit, !no_follow).await
+        }
+    }
+}
+
+/// The log, opened for one reading that is on record.
+struct Log<'a> {
+    ctx: &'a Ctx,
+    folder: Folder,
+    reading: Reading,
+    filter: EventFilter,
+}
+
+impl<'a> Log<'a> {
+    async fn open(ctx: &'a Ctx, filters: &Filters, verb: &str) -> Result<Self, Problem> {
+        let folder = ctx.open().await?;
+        let operator = folder.operator();
+        let actor = match &filters.actor {
+            Some(name) => Some(actor(&folder, name).await?),
+            None => None,
+        };
+        let call = Call::AuditRead {
+            what: format!("audit {verb}{}", filters.words()),
+            actor,
+        };
+        operate::ask(&folder.authority, &operator, call).await?;
+        let reading = folder.authority.reading(&operator, actor).await?;
+        let now_ms = folder.now_ms();
+        let filter = EventFilter {
+            from_seq: None,
+            actor,
+            vendor: filters.vendor.clone(),
+            rail: filters.rail,
+            tool: filters.tool.clone(),
+            verdict: filters.verdict.clone(),
+            namespace: filters.namespace,
+            since_ms: filters.since.map(|t| t.unix_ms(now_ms)),
+            until_ms: filters.until.map(|t| t.unix_ms(now_ms)),
+            limit: PAGE,
+            newest: false,
+        };
+        Ok(Self {
+            ctx,
+            folder,
+            reading,
+            filter,
+        })
+    }
+
+    fn authority(&self) -> &Authority {
+        &self.folder.authority
+    }
+
+    /// Prints the newest `limit` and says where the next one would be.
+    async fn newest(&self, limit: u32) -> Result<u64, Problem> {
+        if limit == 0 {
+            return Ok(0);
+        }
+        let filter = EventFilter {
+            limit,
+            newest: true,
+            ..self.filter.clone()
+        };
+        let events = self.authority().events(&self.reading, &filter).await?;
+        self.print(&events)
+    }
+
+    /// Prints everything from a place on and says where the next one would be.
+    async fn from(&self, seq: u64) -> Result<u64, Problem> {
+        let mut next = seq;
+        loop {
+            let filter = EventFilter {
+                from_seq: Some(next),
+                ..self.filter.clone()
+            };
+            let events = self.authority().events(&self.reading, &filter).await?;
+            next = next.max(self.print(&events)?);
+            if events.len() < PAGE as usize {
+                return Ok(next);
+            }
+        }
+    }
+
+    /// Prints the newest and then each as it happens. The log's size is read before the events:
+    /// what was committed up to it is then either printed or does not match, and what comes later
+    /// has a higher place. So there is neither a gap nor a repeat.
+    async fn tail(&self, limit: u32, follow: bool) -> Result<(), Problem> {
+        let mut size = self.authority().watch();
+        let before = *size.borrow_and_update();
+        let mut next = self.newest(limit).await?.max(before);
+        if !follow {
+            return Ok(());
+        }
+        loop {
+            size.changed().await.map_err(|_| gone())?;
+            let before = *size.borrow_and_update();
+            next = self.from(next).await?.max(before);
+        }
+    }
+
+    fn print(&self, events: &[Value]) -> Result<u64, Problem> {
+        let mut next = 0;
+        for event in events {
+            if self.ctx.out.is_json() {
+                super::out::json_line(event)?;
+            } else {
+                let line = line::of(event, self.ctx.out);
+                self.ctx.out.painted(&line)?;
+            }
+            next = event["seq"].as_u64().map_or(next, |seq| seq + 1);
+        }
+        Ok(next)
+    }
+}
+
+/// The id of an actor named by alias or id.
+async fn actor(folder: &Folder, name: &str) -> Result<Omni, Problem> {
+    let show = AdminCall::ActorShow {
+        actor: name.to_owned(),
+        verify: false,
+    };
+    let shown = operate::admin(&folder.authority, &folder.operator(), show).await?;
+    text(&shown, "actor_omni").parse().map_err(|_| gone())
+}
+
+fn gone() -> Problem {
+    Problem::new(
+        Exit::Failed,
+        "agentkeys.audit.feed_ended",
+        "the ledger no longer tells of new events",
+        "run it again; the reason is in the lines above",
+    )
+}
+
+impl Filters {
+    /// As the record of the reading says it.
+    fn words(&self) -> String {
+        let mut words = String::new();
+        let mut add = |name: &str, value: Option<&str>| {
+            for part in value.map(|v| [" ", name, "=", v]).into_iter().flatten() {
+                words.push_str(part);
+            }
+        };
+        add("actor", self.actor.as_deref());
+        add("vendor", self.vendor.as_deref());
+        add("rail", self.rail.map(Rail::as_str));
+        add("tool", self.tool.as_deref());
+        add("verdict", self.verdict.as_deref());
+        add("namespace", self.namespace.map(Namespace::as_str));
+        words
+    }
+}

@@ -1,0 +1,132 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use std::ffi::OsString;
+
+fn words(line: &str) -> Vec<OsString> {
+    line.split(' ').map(OsString::from).collect()
+}
+
+fn walk(command: &clap::Command, path: &str, check: &mut impl FnMut(&clap::Command, &str)) {
+    check(command, path);
+    for sub in command.get_subcommands().filter(|s| s.get_name() != "help") {
+        walk(sub, &format!("{path} {}", sub.get_name()), check);
+    }
+}
+
+#[test]
+fn the_grammar_holds() {
+    grammar().debug_assert();
+}
+
+#[test]
+fn every_command_has_examples_an_about_and_json() {
+    let mut all = grammar();
+    all.build();
+    let mut seen = 0;
+    walk(&all, "agentkeys", &mut |command, path| {
+        seen += 1;
+        let before = command.get_before_help().map(ToString::to_string);
+        let before = before.unwrap_or_default();
+        assert!(
+            before.starts_with(&format!("Examples:\n  {path}")),
+            "{path} has no examples of itself: {before:?}"
+        );
+        assert!(command.get_about().is_some(), "{path} has no about");
+        if !command.has_subcommands() {
+            let json = command.get_arguments().any(|a| a.get_id() == "json");
+            assert!(json, "{path} has no --json");
+        }
+        for argument in command.get_arguments() {
+            assert!(
+                argument.get_help().is_some(),
+                "{path}: {} has no help",
+                argument.get_id()
+            );
+        }
+        let help = command.clone().render_help().to_string();
+        assert!(help.starts_with("Examples:\n"), "{path}: {help}");
+    });
+    assert!(seen > 35, "only {seen} commands");
+}
+
+/// An example that does not parse is worse than none.
+#[test]
+fn every_example_parses() {
+    let mut all = grammar();
+    all.build();
+    walk(&all, "agentkeys", &mut |command, path| {
+        let before = command.get_before_help().map(ToString::to_string);
+        let before = before.unwrap_or_default();
+        let examples = before.lines().map(str::trim);
+        for example in examples.filter(|l| l.starts_with("agentkeys ")) {
+            // What a shell would do with pipes and quotes is cut off.
+            let line = example.split(" | ").next().unwrap();
+            let line = line.split(" > ").next().unwrap();
+            let words = shell_words(line);
+            if let Err(error) = parse(words) {
+                panic!("{path}: {example}\n{error}");
+            }
+        }
+    });
+}
+
+fn shell_words(line: &str) -> Vec<OsString> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for c in line.chars() {
+        match c {
+            '\'' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            c => words.last_mut().unwrap().push(c),
+        }
+    }
+    words.into_iter().map(OsString::from).collect()
+}
+
+#[test]
+fn what_is_global_may_stand_anywhere() {
+    let cli = parse(words("agentkeys --json vendor list --dir /d --color never")).unwrap();
+    assert!(cli.global.json);
+    assert_eq!(cli.global.dir, Some("/d".into()));
+    assert_eq!(cli.global.color, ColorWhen::Never);
+    let cli = parse(words("agentkeys vendor token create --vendor v --json")).unwrap();
+    assert!(cli.global.json);
+}
+
+#[test]
+fn usage_errors_exit_2_and_suggest() {
+    for line in [
+        "agentkeys vendr list",
+        "agentkeys vendor create v --rail xiaozi",
+        "agentkeys vendor token create --ttl 90",
+        "agentkeys operator token create --role vendor",
+        "agentkeys actor grant A --vendor v --daily-cap 500USD",
+        "agentkeys actor ungrant A --vendor v",
+        "agentkeys memory put A travel",
+        "agentkeys memory get A diary",
+        "agentkeys",
+    ] {
+        let error = parse(words(line)).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{line}");
+    }
+    let error = parse(words("agentkeys vendr list"))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("'vendor'"), "{error}");
+    let problem = usage(&error);
+    assert_eq!(problem.cause, "unrecognized subcommand 'vendr'");
+    assert_eq!(problem.fix, "a similar subcommand exists: 'vendor'");
+}
+
+#[test]
+fn no_flag_takes_a_secret() {
+    let mut all = grammar();
+    all.build();
+    let forbidden = ["token", "secret", "password", "cap", "content", "key"];
+    walk(&all, "agentkeys", &mut |command, path| {
+        for argument in command.get_arguments().filter(|a| a.get_long().is_some()) {
+            let long = argument.get_long().unwrap();
+            assert!(!forbidden.contains(&long), "{path} --{long}");
+        }
+    });
+}

@@ -1,0 +1,84 @@
+//! Every key there is, with its default, and the file `init` writes.
+
+/// A key's value when nobody gives one.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Fallback {
+    /// A text; empty means not set.
+    Text(&'static str),
+    /// A number.
+    Number(i64),
+    /// No entries.
+    EmptyList,
+}
+
+/// The keys by section, in the order people see them.
+pub(super) const KEYS: &[(&str, Fallback)] = &[
+    ("server.public_url", Fallback::Text("")),
+    ("server.listen", Fallback::Text("127.0.0.1:8088")),
+    ("server.operator_listen", Fallback::Text("127.0.0.1:8089")),
+    ("server.behind_proxy", Fallback::EmptyList),
+    ("server.allowed_hosts", Fallback::EmptyList),
+    ("server.allowed_origins", Fallback::EmptyList),
+    ("relay.public_url", Fallback::Text("")),
+    ("limits.calls_per_second", Fallback::Number(20)),
+    ("limits.burst", Fallback::Number(100)),
+    ("limits.refusals_per_second", Fallback::Number(10)),
+    ("audit.batch_seconds", Fallback::Number(120)),
+    ("log.format", Fallback::Text("human")),
+    ("log.level", Fallback::Text("info")),
+];
+
+/// What `agentkeys init` writes as `agentkeys.toml`: every key with its default, commented out, so
+/// that a later version's better default takes effect.
+pub const DEFAULT_FILE: &str = r#"# AgentKeys. Order of precedence: flag, environment (AGENTKEYS_<SECTION>_<KEY>), this file,
+# default. `agentkeys config show --origin` says what is in force and why.
+
+[server]
+# The address hosts call, as they see it, such as "https://mcp.example.com/mcp".
+# public_url = ""
+# Where MCP is served.
+# listen = "127.0.0.1:8088"
+# Where health, metrics and the audit feed are served; keep it on loopback.
+# operator_listen = "127.0.0.1:8089"
+# Reverse proxies whose X-Forwarded-For is believed, such as ["10.0.0.0/8"].
+# behind_proxy = []
+# Host headers to answer to besides that of public_url.
+# allowed_hosts = []
+# Origin headers to answer to; browsers send one, device hosts do not.
+# allowed_origins = []
+
+[relay]
+# The address of the xiaozhi endpoint, when it is another one: that host refuses URLs with "key"
+# or "call" in them.
+# public_url = ""
+
+[limits]
+# Calls a second for one token and actor, and how many may come at once. 0 is no limit.
+# calls_per_second = 20
+# burst = 100
+# Refusals a second for one token.
+# refusals_per_second = 10
+
+[audit]
+# How often the log is sealed into a signed checkpoint.
+# batch_seconds = 120
+
+[log]
+# "human" or "json".
+# format = "human"
+# off, error, warn, info, debug or trace.
+# level = "info"
+"#;
+
+/// The default file with a public URL.
+pub fn default_file(public_url: Option<&str>) -> String {
+    match public_url {
+        // The first is the server's; the relay's comes later.
+        Some(url) => DEFAULT_FILE.replacen(
+            "# public_url = \"\"",
+            &format!("public_url = {}", toml::Value::from(url)),
+            1,
+        ),
+        None => DEFAULT_FILE.to_owned(),
+    }
+}

@@ -1,0 +1,187 @@
+#![allow(clippy::unwrap_used)]
+use super::keys::KEYS;
+use super::read::variable;
+use super::*;
+use serde_json::json;
+use std::path::PathBuf;
+
+fn config(file: &str, env: &[(&str, &str)], flags: Flags) -> Result<Config, Problem> {
+    Config::from_sources(Sources {
+        flags,
+        env: env
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect(),
+        file: Some((PathBuf::from("agentkeys.toml"), file.to_owned())),
+    })
+}
+
+fn cause(file: &str, env: &[(&str, &str)]) -> (&'static str, String, String) {
+    let problem = config(file, env, Flags::default()).unwrap_err();
+    assert_eq!(problem.exit, Exit::Config);
+    (problem.code, problem.cause, problem.fix)
+}
+
+fn setting(config: &Config, key: &str) -> (serde_json::Value, String) {
+    let found = config.settings().iter().find(|s| s.key == key).unwrap();
+    (found.value.clone(), found.origin.to_string())
+}
+
+#[test]
+fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
+    let file = "[server]\nlisten = \"127.0.0.1:1\"\n\n[limits]\nburst = 7\n";
+    let env = [("AGENTKEYS_SERVER_LISTEN", "127.0.0.1:2")];
+    let flags = Flags::default().with("server.listen", "--listen", Some("127.0.0.1:3"));
+
+    let all = config(file, &env, flags).unwrap();
+    assert_eq!(all.server.listen.port(), 3);
+    assert_eq!(
+        setting(&all, "server.listen"),
+        (json!("127.0.0.1:3"), "flag --listen".to_owned())
+    );
+    let no_flag = config(file, &env, Flags::default()).unwrap();
+    assert_eq!(
+        setting(&no_flag, "server.listen"),
+        (
+            json!("127.0.0.1:2"),
+            "env AGENTKEYS_SERVER_LISTEN".to_owned()
+        )
+    );
+    let no_env = config(file, &[], Flags::default()).unwrap();
+    assert_eq!(
+        setting(&no_env, "server.listen"),
+        (json!("127.0.0.1:1"), "file agentkeys.toml:2".to_owned())
+    );
+    assert_eq!(
+        setting(&no_env, "limits.burst"),
+        (json!(7), "file agentkeys.toml:5".to_owned())
+    );
+    let bare = config("", &[], Flags::default()).unwrap();
+    assert_eq!(
+        setting(&bare, "server.listen"),
+        (json!("127.0.0.1:8088"), "default".to_owned())
+    );
+}
+
+#[test]
+fn the_environment_speaks_every_kind() {
+    let env = [
+        ("AGENTKEYS_AUDIT_BATCH_SECONDS", "2"),
+        ("AGENTKEYS_SERVER_BEHIND_PROXY", "10.0.0.0/8, ::1/128"),
+        ("AGENTKEYS_LIMITS_CALLS_PER_SECOND", "0"),
+        ("AGENTKEYS_DIR", "/somewhere"),
+    ];
+    let config = config("", &env, Flags::default()).unwrap();
+    assert_eq!(config.audit.batch_seconds, 2);
+    assert_eq!(config.server.behind_proxy.len(), 2);
+    assert_eq!(config.limits().calls.per_second, 0);
+}
+
+#[test]
+fn the_defaults_are_the_authoritys_own() {
+    let config = config("", &[], Flags::default()).unwrap();
+    let (ours, theirs) = (config.limits(), Limits::default());
+    assert_eq!((ours.calls, ours.refusals), (theirs.calls, theirs.refusals));
+}
+
+#[test]
+fn the_file_that_init_writes_says_the_defaults() {
+    let as_written = config(DEFAULT_FILE, &[], Flags::default()).unwrap();
+    let none = config("", &[], Flags::default()).unwrap();
+    let uncommented: Vec<_> = DEFAULT_FILE
+        .lines()
+        .map(|line| {
+            let rest = line.strip_prefix("# ").unwrap_or(line);
+            let key = rest.split(" = ").next().unwrap_or_default();
+            let is_key = rest.contains(" = ") && !key.contains(' ');
+            if is_key { rest } else { line }
+        })
+        .collect();
+    let uncommented = uncommented.join("\n");
+    let spelt_out = config(&uncommented, &[], Flags::default()).unwrap();
+    for (key, _) in KEYS {
+        let (value, origin) = setting(&spelt_out, key);
+        assert!(origin.starts_with("file "), "{key} is not in the file");
+        assert_eq!(value, setting(&none, key).0, "{key}");
+        assert_eq!(setting(&as_written, key).1, "default", "{key}");
+    }
+    assert_eq!(none.settings().len(), KEYS.len());
+}
+
+#[test]
+fn the_file_of_a_public_host_has_its_url() {
+    let text = default_file(Some("https://mcp.example.com/mcp"));
+    let config = config(&text, &[], Flags::default()).unwrap();
+    assert_eq!(
+        config.server.public_url.unwrap().host(),
+        Some("mcp.example.com")
+    );
+    assert!(config.relay.public_url.is_none());
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line_and_those_that_are_known() {
+    let (code, what, fix) = cause("[server]\n\nlisen = \"127.0.0.1:1\"\n", &[]);
+    assert_eq!(code, "agentkeys.config.key_unknown");
+    assert_eq!(what, "agentkeys.toml:3: \"lisen\" is not a key of [server]");
+    assert!(fix.contains("listen, operator_listen"), "{fix}");
+
+    let (code, what, fix) = cause("[sever]\nlisten = \"127.0.0.1:1\"\n", &[]);
+    assert_eq!(code, "agentkeys.config.key_unknown");
+    assert_eq!(what, "agentkeys.toml:1: \"sever\" is not a section");
+    assert!(fix.contains("server, relay, limits, audit, log"), "{fix}");
+
+    let (code, what, _) = cause("", &[("AGENTKEYS_SERVER_LISEN", "x")]);
+    assert_eq!(code, "agentkeys.config.key_unknown");
+    assert!(what.contains("AGENTKEYS_SERVER_LISEN"), "{what}");
+
+    assert_eq!(
+        cause("listen = 1", &[]).1,
+        "agentkeys.toml:1: \"listen\" is not a section"
+    );
+}
+
+#[test]
+fn bad_values_say_where_they_stand() {
+    let bad = [
+        "[server]\nlisten = \"localhost\"",
+        "[server]\nlisten = 8088",
+        "[server]\nbehind_proxy = \"proxy\"",
+        "[server]\nbehind_proxy = [\"10.0.0.1/8\"]",
+        "[server]\npublic_url = \"http://mcp.example.com\"",
+        "[server]\npublic_url = \"https://u@mcp.example.com\"",
+        "[server]\npublic_url = \"mcp.example.com\"",
+        "[server]\nallowed_hosts = [\"https://x\"]",
+        "[server]\nallowed_origins = [\"x\"]",
+        "[relay]\npublic_url = \"https://agentkeys.example.com\"",
+        "[limits]\nburst = -1",
+        "[limits]\nburst = \"many\"",
+        "[audit]\nbatch_seconds = 0",
+        "[log]\nformat = \"xml\"",
+        "[log]\nlevel = \"loud\"",
+    ];
+    for file in bad {
+        let (code, what, _) = cause(file, &[]);
+        assert_eq!(code, "agentkeys.config.value_invalid", "{file}");
+        assert!(what.contains("agentkeys.toml:2"), "{what}");
+    }
+    for file in ["[server", "[server]\nlisten = true", "[server]\nlisten ="] {
+        assert_eq!(
+            cause(file, &[]).0,
+            "agentkeys.config.file_invalid",
+            "{file}"
+        );
+    }
+    let same = "[server]\noperator_listen = \"127.0.0.1:8088\"";
+    assert_eq!(cause(same, &[]).0, "agentkeys.config.value_invalid");
+    let (_, what, _) = cause("", &[("AGENTKEYS_AUDIT_BATCH_SECONDS", "soon")]);
+    assert!(what.contains("env AGENTKEYS_AUDIT_BATCH_SECONDS"), "{what}");
+}
+
+#[test]
+fn variables_follow_the_keys() {
+    assert_eq!(
+        variable("audit.batch_seconds"),
+        "AGENTKEYS_AUDIT_BATCH_SECONDS"
+    );
+}

@@ -1,0 +1,233 @@
+//! A data folder, opened: the ledger, the vault and the keys put together into an authority.
+//! Knows where things lie; decides nothing.
+
+/// The clock and the randomness of the machine.
+pub mod system;
+
+mod caps;
+
+use crate::authority::found::{self, purpose};
+use crate::authority::identity::Omni;
+use crate::authority::keys::RootKey;
+use crate::authority::ports::{Clock as _, Entropy as _, Ledger as _};
+use crate::authority::principal::Principal;
+use crate::authority::{Authority, Limits, Parts};
+use crate::ledger::SqliteLedger;
+use crate::problem::{Exit, Problem};
+use crate::secret::Secret;
+use crate::vault::DiskVault;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use system::{SystemClock, SystemEntropy};
+
+/// An open data folder.
+pub struct Folder {
+    /// Where it is.
+    pub dir: PathBuf,
+    /// The authority over it.
+    pub authority: Arc<Authority>,
+    root: RootKey,
+}
+
+const INSTANCE: &str = "instance";
+const OPERATOR: &str = "operator_omni";
+
+impl Folder {
+    /// Creates the folder and founds an authority in it. Safe to run again after a crash.
+    pub async fn create(dir: &Path, limits: Limits) -> Result<Self, Problem> {
+        if dir.join("keys/root.key").exists() && ledger_path(dir).exists() {
+            let opened = Self::open(dir, limits).await;
+            if opened.is_ok() {
+                return Err(Problem::new(
+                    Exit::Config,
+                    "agentkeys.folder.exists",
+                    format!("{} holds an authority already", dir.display()),
+                    "use it as it is, or choose another folder with --dir",
+                ));
+            }
+        }
+        private_dir(dir)?;
+        private_dir(&dir.join("keys"))?;
+        private_dir(&dir.join("vault"))?;
+        let entropy = SystemEntropy;
+        let root = root_key(dir, true)?;
+        let ledger = SqliteLedger::create(&ledger_path(dir)).map_err(|e| opening(dir, &e))?;
+        let wallet = found::wallet(&entropy).map_err(|e| founding(&e))?;
+        let mut instance = [0; 16];
+        entropy.fill(&mut instance);
+        let settings = [
+            (INSTANCE, hex::encode(instance)),
+            (OPERATOR, Omni::master(&wallet.address()).bare()),
+        ];
+        ledger.found(&settings).map_err(|e| failed(&e))?;
+        found::found(&ledger, &SystemClock::default(), &entropy, &root, &wallet)
+            .await
+            .map_err(|e| founding(&e))?;
+        drop(ledger);
+        Self::open(dir, limits).await
+    }
+
+    /// Opens a folder that was created before.
+    pub async fn open(dir: &Path, limits: Limits) -> Result<Self, Problem> {
+        if !ledger_path(dir).exists() {
+            return Err(Problem::new(
+                Exit::Config,
+                "agentkeys.folder.missing",
+                format!("there is no authority in {}", dir.display()),
+                "run `agentkeys init`, or name its folder with --dir or AGENTKEYS_DIR",
+            ));
+        }
+        let root = root_key(dir, false)?;
+        let ledger = SqliteLedger::open(&ledger_path(dir)).map_err(|e| opening(dir, &e))?;
+        let setting = |key: &str| {
+            ledger.setting(key).map_err(|e| failed(&e))?.ok_or_else(|| {
+                broken("the authority in it was never finished; remove the folder and init again")
+            })
+        };
+        let issuer = crate::authority::cap::issuer(&setting(INSTANCE)?);
+        let operator = setting(OPERATOR)?;
+        let operator = operator
+            .parse()
+            .map_err(|_| broken("its operator id is damaged"))?;
+        let caps = caps::LocalCaps::load(&ledger, &root, issuer.clone()).await?;
+        let vault_keys = ledger.keys(purpose::VAULT).await.map_err(|e| failed(&e))?;
+        let sealed = vault_keys
+            .last()
+            .ok_or_else(|| broken("it has no vault key"))?;
+        let key = root
+            .open(purpose::VAULT, sealed)
+            .map_err(|e| broken(&e.to_string()))?;
+        let key: [u8; 32] = key
+            .expose()
+            .as_slice()
+            .try_into()
+            .map_err(|_| broken("its vault key is damaged"))?;
+        let entropy = Arc::new(SystemEntropy);
+        let vault = DiskVault::open(&dir.join("vault"), Secret::new(key), entropy.clone())
+            .map_err(|e| broken(&e.to_string()))?;
+        let authority = Authority::new(Parts {
+            ledger: Arc::new(ledger),
+            vault: Arc::new(vault),
+            caps: Arc::new(caps),
+            clock: Arc::new(SystemClock::default()),
+            entropy,
+            operator,
+            issuer,
+            limits,
+        });
+        Ok(Self {
+            dir: dir.to_owned(),
+            authority: Arc::new(authority),
+            root,
+        })
+    }
+
+    /// The operator at the command line, for one command.
+    pub fn operator(&self) -> Principal {
+        self.authority.at_hand(&self.root)
+    }
+
+    /// Now, Unix milliseconds.
+    pub fn now_ms(&self) -> i64 {
+        SystemClock::default().now_ms()
+    }
+}
+
+fn ledger_path(dir: &Path) -> PathBuf {
+    dir.join("ledger.sqlite")
+}
+
+/// Reads the root key, or makes it.
+fn root_key(dir: &Path, create: bool) -> Result<RootKey, Problem> {
+    let path = dir.join("keys/root.key");
+    if create && !path.exists() {
+        let mut bytes = [0; 32];
+        SystemEntropy.fill(&mut bytes);
+        write_private(&path, hex::encode(bytes).as_bytes())?;
+    }
+    let text = std::fs::read_to_string(&path).map_err(|e| {
+        Problem::new(
+            Exit::Config,
+            "agentkeys.folder.root_key_unreadable",
+            format!("the root key {} cannot be read: {e}", path.display()),
+            "run as the user who owns the folder (`sudo -u agentkeys agentkeys …`); without this key nothing can be opened",
+        )
+    })?;
+    let bytes = hex::decode(text.trim())
+        .ok()
+        .and_then(|b| <[u8; 32]>::try_from(b).ok());
+    bytes
+        .map(RootKey::new)
+        .ok_or_else(|| broken("its root key is damaged; restore keys/root.key"))
+}
+
+/// Writes a new file that only its owner can read, and makes it durable.
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let write = || {
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(|e| io(path, &e))
+}
+
+/// Creates a folder that only its owner can enter.
+pub fn private_dir(path: &Path) -> Result<(), Problem> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|e| io(path, &e))
+}
+
+fn io(path: &Path, error: &std::io::Error) -> Problem {
+    Problem::new(
+        Exit::Config,
+        "agentkeys.folder.not_writable",
+        format!("{} cannot be written: {error}", path.display()),
+        "choose a folder this user may write with --dir or AGENTKEYS_DIR",
+    )
+}
+
+fn opening(dir: &Path, error: &crate::ledger::OpenError) -> Problem {
+    Problem::new(
+        Exit::Config,
+        "agentkeys.folder.ledger_unusable",
+        format!("the ledger in {} does not open: {error}", dir.display()),
+        "use the program version that wrote it, or restore it from a backup",
+    )
+}
+
+fn founding(error: &found::FoundingError) -> Problem {
+    Problem::new(
+        Exit::Failed,
+        "agentkeys.folder.founding_failed",
+        error.to_string(),
+        "remove the folder and init again",
+    )
+}
+
+fn failed(error: &crate::authority::ports::LedgerError) -> Problem {
+    Problem::new(
+        Exit::Failed,
+        "agentkeys.folder.ledger_failed",
+        error.to_string(),
+        "look at the disk: is it full or read-only?",
+    )
+}
+
+fn broken(what: &str) -> Problem {
+    Problem::new(
+        Exit::Config,
+        "agentkeys.folder.damaged",
+        format!("this folder cannot be used: {what}"),
+        "restore it from a backup",
+    )
+}

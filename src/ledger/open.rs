@@ -1,0 +1,220 @@
+//! Opening the file: what must be true of it before anything is read or written.
+
+use refinery::{Migration, Runner};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a writer waits for another process's commit.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Prepared statements a connection keeps; more than this room has.
+const STATEMENTS: usize = 96;
+
+const FIRST: &str = include_str!("migrations/V1__first.sql");
+
+/// Why a ledger does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is no file.
+    #[error("there is no ledger at {0}")]
+    NotThere(PathBuf),
+    /// The file cannot be made or opened.
+    #[error("{path} cannot be opened: {error}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A newer program wrote it.
+    #[error("its schema is version {found}, and this program knows versions up to {known}")]
+    Newer {
+        /// The version in the file.
+        found: i64,
+        /// The newest version this program knows.
+        known: i64,
+    },
+    /// It has a schema of a known version that is not the one this program would have made.
+    #[error("its schema says version {version}, but is not the one of this program")]
+    Altered {
+        /// That version.
+        version: i64,
+    },
+    /// It is no `SQLite` file, a damaged one, or somebody else's.
+    #[error("it is damaged, or not a ledger: {0}")]
+    Corrupt(String),
+    /// The file system does not allow what several processes at one file need.
+    #[error(
+        "it cannot be switched to write-ahead logging (it stays in {mode:?}); a ledger needs a local file system"
+    )]
+    NoWal {
+        /// The mode it stays in.
+        mode: String,
+    },
+    /// The schema could not be brought up to date.
+    #[error("its schema could not be brought up to date: {0}")]
+    Migration(String),
+    /// `SQLite` failed otherwise.
+    #[error("it could not be read: {0}")]
+    Sqlite(rusqlite::Error),
+    /// A thread could not be started.
+    #[error("a thread could not be started: {0}")]
+    Thread(std::io::Error),
+}
+
+impl From<rusqlite::Error> for OpenError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+                Self::Corrupt(error.to_string())
+            }
+            _ => Self::Sqlite(error),
+        }
+    }
+}
+
+/// Makes an empty file that only its owner can read, unless there is one. `SQLite` gives the files
+/// it puts beside it the same mode.
+pub(super) fn touch(path: &Path) -> Result<(), OpenError> {
+    let failed = |error| OpenError::Io {
+        path: path.to_owned(),
+        error,
+    };
+    let mut options = OpenOptions::new();
+    match options.write(true).create_new(true).mode(0o600).open(path) {
+        Ok(file) => file.sync_all().map_err(failed)?,
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    }
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    File::open(folder)
+        .and_then(|f| f.sync_all())
+        .map_err(failed)
+}
+
+/// A connection that writes, its schema checked and up to date.
+pub(super) fn prepare(path: &Path) -> Result<Connection, OpenError> {
+    if !path.exists() {
+        return Err(OpenError::NotThere(path.to_owned()));
+    }
+    let mut connection = writing(path)?;
+    let known = i64::from(migration()?.version());
+    // Read before anything is written: a newer file must stay as it is.
+    let found = schema_version(&connection)?;
+    if found > known {
+        return Err(OpenError::Newer { found, known });
+    }
+    write_ahead(&connection)?;
+    migrate(&mut connection)?;
+    Ok(connection)
+}
+
+/// Switches to write-ahead logging, and looks whether that happened.
+fn write_ahead(connection: &Connection) -> Result<(), OpenError> {
+    let mode = connection.pragma_update_and_check(None, "journal_mode", "wal", |r| r.get(0));
+    let mode: String = match mode {
+        Err(error)
+            if matches!(
+                error.sqlite_error_code(),
+                Some(ErrorCode::SystemIoFailure | ErrorCode::FileLockingProtocolFailed)
+            ) =>
+        {
+            error.to_string()
+        }
+        mode => mode?,
+    };
+    if mode == "wal" {
+        Ok(())
+    } else {
+        Err(OpenError::NoWal { mode })
+    }
+}
+
+/// A connection to a prepared file, for the writer.
+pub(super) fn writing(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    // FULL: a commit in the write-ahead log is synced before it is answered.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // Erasure must leave nothing in free pages.
+    connection.pragma_update(None, "secure_delete", true)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
+/// A connection to a prepared file that cannot change it.
+pub(super) fn reading(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = writing(path)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+fn migration() -> Result<Migration, OpenError> {
+    Migration::unapplied("V1__first", FIRST).map_err(|e| OpenError::Migration(e.to_string()))
+}
+
+/// The version of the schema in the file; 0 when it has none.
+fn schema_version(connection: &Connection) -> Result<i64, OpenError> {
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0))?;
+    if tables == 0 {
+        return Ok(0);
+    }
+    let history = "SELECT 1 FROM sqlite_schema WHERE name = 'refinery_schema_history'";
+    let history = connection.query_row(history, [], |_| Ok(())).optional()?;
+    if history.is_none() {
+        return Err(OpenError::Corrupt(
+            "it has tables, but not this program's".to_owned(),
+        ));
+    }
+    let newest = "SELECT max(version) FROM refinery_schema_history";
+    let newest: Option<i64> = connection.query_row(newest, [], |r| r.get(0))?;
+    Ok(newest.unwrap_or(0))
+}
+
+/// Brings the schema up to date. Another process may do the same at this moment, so a failure
+/// counts only if the schema is still old after it.
+fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
+    let migration = migration()?;
+    let known = i64::from(migration.version());
+    let mut last = String::new();
+    for _ in 0..20 {
+        let found = schema_version(connection)?;
+        if found > known {
+            return Err(OpenError::Newer { found, known });
+        }
+        if found == known {
+            return same(connection, &migration);
+        }
+        let runner = Runner::new(std::slice::from_ref(&migration)).set_grouped(true);
+        match runner.run(connection) {
+            Ok(_) => return Ok(()),
+            Err(error) => last = error.to_string(),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Err(OpenError::Migration(last))
+}
+
+/// Whether what was applied is what this program would apply.
+fn same(connection: &Connection, migration: &Migration) -> Result<(), OpenError> {
+    let version = i64::from(migration.version());
+    let applied: String = connection.query_row(
+        "SELECT checksum FROM refinery_schema_history WHERE version = ?1",
+        [version],
+        |r| r.get(0),
+    )?;
+    if applied == migration.checksum().to_string() {
+        Ok(())
+    } else {
+        Err(OpenError::Altered { version })
+    }
+}

@@ -1,0 +1,108 @@
+//! What a request carries, taken out of its headers. Nothing here is believed.
+
+use crate::authority::admit::Header;
+use http::HeaderMap;
+use http::header::HeaderName;
+use ipnet::IpNet;
+use std::net::{IpAddr, SocketAddr};
+
+/// The header that names the actor.
+pub(super) const ACTOR: HeaderName = HeaderName::from_static("x-agentkeys-actor");
+
+/// Reads a header that may be there once.
+pub(super) fn header(headers: &HeaderMap, name: HeaderName) -> Header<'_> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Header::Absent,
+        (Some(_), Some(_)) => Header::Several,
+        // Bytes beyond ASCII are not text in a header (RFC 9110 §5.5).
+        (Some(value), None) => value.to_str().map_or(Header::Unreadable, Header::One),
+    }
+}
+
+/// The proxies in front of this server.
+#[derive(Debug, Clone, Default)]
+pub struct Proxies(Vec<IpNet>);
+
+impl Proxies {
+    /// Those in these networks.
+    pub const fn new(networks: Vec<IpNet>) -> Self {
+        Self(networks)
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn has(&self, ip: IpAddr) -> bool {
+        self.0.iter().any(|n| n.contains(&ip))
+    }
+
+    /// Where a request came from: the rightmost `X-Forwarded-For` hop that is not a proxy of ours.
+    /// Without a trusted peer the header is ignored: anyone can write it.
+    pub(super) fn source(&self, peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
+        let peer = peer.ip().to_canonical();
+        if !self.has(peer) {
+            return peer;
+        }
+        let values = headers.get_all("x-forwarded-for").iter();
+        let hops: Vec<&str> = values
+            .filter_map(|v| v.to_str().ok())
+            .flat_map(|v| v.split(','))
+            .map(str::trim)
+            .collect();
+        for hop in hops.iter().rev() {
+            match hop.parse::<IpAddr>() {
+                Ok(ip) if self.has(ip.to_canonical()) => {}
+                Ok(ip) => return ip.to_canonical(),
+                Err(_) => break,
+            }
+        }
+        peer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn source(proxies: &[&str], peer: &str, forwarded: &[&str]) -> String {
+        let proxies = Proxies::new(proxies.iter().map(|p| p.parse().unwrap()).collect());
+        let mut headers = HeaderMap::new();
+        for value in forwarded {
+            headers.append("x-forwarded-for", value.parse().unwrap());
+        }
+        let peer = format!("{peer}:1").parse().unwrap();
+        proxies.source(peer, &headers).to_string()
+    }
+
+    #[test]
+    fn only_a_proxy_of_ours_is_believed() {
+        assert_eq!(source(&[], "10.0.0.1", &["6.6.6.6"]), "10.0.0.1");
+        let ours = &["10.0.0.0/8"];
+        assert_eq!(source(ours, "9.9.9.9", &["6.6.6.6"]), "9.9.9.9");
+        assert_eq!(source(ours, "10.0.0.1", &["6.6.6.6"]), "6.6.6.6");
+        assert_eq!(
+            source(ours, "10.0.0.1", &["6.6.6.6, 7.7.7.7, 10.2.2.2"]),
+            "7.7.7.7"
+        );
+        assert_eq!(source(ours, "10.0.0.1", &["6.6.6.6", "7.7.7.7"]), "7.7.7.7");
+        assert_eq!(source(ours, "10.0.0.1", &["6.6.6.6, nonsense"]), "10.0.0.1");
+        assert_eq!(source(ours, "10.0.0.1", &[]), "10.0.0.1");
+    }
+
+    #[test]
+    fn a_header_is_there_once_or_it_is_wrong() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(header(&headers, ACTOR), Header::Absent);
+        headers.append(ACTOR, "a".parse().unwrap());
+        assert_eq!(header(&headers, ACTOR), Header::One("a"));
+        headers.append(ACTOR, "a".parse().unwrap());
+        assert_eq!(header(&headers, ACTOR), Header::Several);
+        let bytes = http::HeaderValue::from_bytes("小明".as_bytes()).unwrap();
+        headers.insert(ACTOR, bytes);
+        assert_eq!(header(&headers, ACTOR), Header::Unreadable);
+    }
+}

@@ -1,0 +1,161 @@
+//! The doors that are sockets: wires listeners, routes and the authority together. Doors extract
+//! and carry; they decide nothing.
+
+mod audit;
+mod caps;
+mod edge;
+mod knock;
+mod lock;
+mod ops;
+mod parents;
+mod routes;
+
+use crate::authority::Authority;
+use crate::folder::Folder;
+use crate::problem::{Exit, Problem};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use knock::Proxies;
+
+/// What `serve` was told.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where hosts connect.
+    pub listen: SocketAddr,
+    /// Where the operator's tools connect.
+    pub operator_listen: SocketAddr,
+    /// The name hosts use, if it was set.
+    pub public_url: Option<String>,
+    /// Names a `Host` header may have besides loopback and the public name.
+    pub allowed_hosts: Vec<String>,
+    /// Values an `Origin` header may have besides the public one.
+    pub allowed_origins: Vec<String>,
+    /// Proxies in front, if there are any.
+    pub proxies: Proxies,
+}
+
+/// What every handler needs.
+pub(crate) struct App {
+    authority: Arc<Authority>,
+    names: edge::Names,
+    proxies: Proxies,
+    mcp: edge::Mcp,
+    shutdown: CancellationToken,
+}
+
+/// A server that listens.
+pub struct Server {
+    app: Arc<App>,
+    public: TcpListener,
+    operator: TcpListener,
+    /// Held as long as the server lives: one `serve` per folder.
+    _lock: lock::FolderLock,
+    /// Where hosts connect: `http://…/mcp`.
+    pub mcp_url: String,
+    /// Where the operator's tools connect: `http://…`.
+    pub operator_url: String,
+}
+
+impl Server {
+    /// Takes the folder's lock and the sockets.
+    pub async fn bind(folder: &Folder, options: &Options) -> Result<Self, Problem> {
+        refuse_open_plaintext(options)?;
+        let lock = lock::FolderLock::take(&folder.dir)?;
+        let public = listen(options.listen, "--listen").await?;
+        let operator = listen(options.operator_listen, "--operator-listen").await?;
+        let local = |l: &TcpListener| l.local_addr().map_err(|e| socket("a socket", &e));
+        let (public_addr, operator_addr) = (local(&public)?, local(&operator)?);
+        let shutdown = CancellationToken::new();
+        let app = App {
+            authority: Arc::clone(&folder.authority),
+            names: edge::Names::new(options),
+            proxies: options.proxies.clone(),
+            mcp: edge::service(Arc::clone(&folder.authority), shutdown.clone()),
+            shutdown,
+        };
+        Ok(Self {
+            app: Arc::new(app),
+            public,
+            operator,
+            _lock: lock,
+            mcp_url: format!("http://{public_addr}/mcp"),
+            operator_url: format!("http://{operator_addr}"),
+        })
+    }
+
+    /// Serves until `stop` resolves, then lets what is under way finish.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Problem> {
+        let shutdown = self.app.shutdown.clone();
+        let public = routes::serve(self.public, routes::public(&self.app), shutdown.clone());
+        let operator = routes::serve(self.operator, routes::operator(&self.app), shutdown.clone());
+        let folds = write_folds(Arc::clone(&self.app.authority), shutdown.clone());
+        let serving = async { tokio::join!(public, operator, folds) };
+        tokio::pin!(serving);
+        let ended = tokio::select! {
+            ended = &mut serving => ended,
+            () = stop => {
+                shutdown.cancel();
+                let drained = tokio::time::timeout(DRAIN, serving).await;
+                drained.unwrap_or_else(|_| {
+                    tracing::warn!("some connections did not end in time");
+                    (Ok(()), Ok(()), ())
+                })
+            }
+        };
+        ended.0.and(ended.1).map_err(|e| socket("a listener", &e))
+    }
+}
+
+/// How long open requests may take to end after a stop.
+const DRAIN: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// How often folded refusals are written.
+const FOLD_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
+
+async fn write_folds(authority: Arc<Authority>, shutdown: CancellationToken) {
+    let mut tick = tokio::time::interval(FOLD_EVERY);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => authority.write_folds(false).await,
+            () = shutdown.cancelled() => return authority.write_folds(true).await,
+        }
+    }
+}
+
+/// Tokens would cross the network in the clear.
+fn refuse_open_plaintext(options: &Options) -> Result<(), Problem> {
+    for (address, flag) in [
+        (options.listen, "--listen"),
+        (options.operator_listen, "--operator-listen"),
+    ] {
+        if !address.ip().is_loopback() && options.proxies.is_empty() {
+            return Err(Problem::new(
+                Exit::Config,
+                "agentkeys.serve.plaintext_refused",
+                format!(
+                    "{flag} {address} is open to the network, and tokens would travel unencrypted"
+                ),
+                "listen on 127.0.0.1 behind a proxy that speaks TLS, or name that proxy with --behind-proxy CIDR",
+            ));
+        }
+    }
+    Ok(())
+}
+
+async fn listen(address: SocketAddr, flag: &str) -> Result<TcpListener, Problem> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|e| socket(&format!("{flag} {address}"), &e))
+}
+
+fn socket(what: &str, error: &std::io::Error) -> Problem {
+    Problem::new(
+        Exit::Failed,
+        "agentkeys.serve.socket",
+        format!("{what} failed: {error}"),
+        "choose another address, or stop what uses it",
+    )
+}

@@ -1,0 +1,60 @@
+//! Which path leads where.
+
+use super::{App, audit, caps, edge, ops, parents};
+use axum::Router;
+use axum::routing::{any, get, post};
+use axum::serve::ListenerExt as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// What hosts, vendors, parents and auditors reach.
+pub(super) fn public(app: &Arc<App>) -> Router {
+    Router::new()
+        // Alike with and without the slash; a redirect would lose the token (`formats/ark.md` §4).
+        .route("/mcp", any(edge::handle))
+        .route("/mcp/", any(edge::handle))
+        .route("/v1/memory/get", post(caps::memory_get))
+        .route("/v1/memory/put", post(caps::memory_put))
+        .route("/v1/cap/redeem", post(caps::redeem))
+        .route("/v1/cap/introspect", post(caps::introspect))
+        .route("/v1/actors/{actor}/{change}", post(parents::change))
+        .route("/.well-known/jwks.json", get(ops::jwks))
+        .route(
+            "/.well-known/agentkeys/revoked-caps",
+            get(ops::revoked_caps),
+        )
+        .merge(shared())
+        .with_state(Arc::clone(app))
+}
+
+/// What the operator's own tools reach.
+pub(super) fn operator(app: &Arc<App>) -> Router {
+    shared().with_state(Arc::clone(app))
+}
+
+fn shared() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/audit/events", get(audit::events))
+        .route("/v1/audit/stream", get(audit::stream))
+        .route("/healthz", get(ops::healthz))
+}
+
+/// Serves a router until the token is cancelled.
+pub(super) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    // With Nagle every streamed answer waits 40 ms for an acknowledgement (`formats/mcp.md` P1).
+    let listener = listener.tap_io(|socket| {
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY was not set");
+        }
+    });
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service)
+        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .await
+}

@@ -1,0 +1,218 @@
+//! The commands as scripts use them: their JSON, their exit codes, their help.
+
+use super::support::{House, run_in, text};
+use serde_json::json;
+
+#[test]
+fn init_says_what_it_made_and_refuses_to_do_it_twice() {
+    let house = House::demo();
+    let made = &house.init;
+    assert_eq!(made["actors"][0]["alias"], "O_kevin_001");
+    let vendors: Vec<_> = made["vendors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| (v["vendor"].clone(), v["rail"].clone()))
+        .collect();
+    assert_eq!(
+        vendors,
+        [
+            (json!("magiclick"), json!("xiaozhi")),
+            (json!("folotoy"), json!("volcano-ark"))
+        ]
+    );
+    assert!(
+        made["vendors"][0]["token"]
+            .as_str()
+            .unwrap()
+            .starts_with("akv_")
+    );
+    let again = house.run(&["init"]);
+    assert_eq!(again.status.code(), Some(3));
+    let empty = House::init(&[]);
+    assert_eq!(
+        (&empty.init["actors"], &empty.init["vendors"]),
+        (&json!([]), &json!([]))
+    );
+}
+
+#[test]
+fn secrets_are_for_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let house = House::demo();
+    let mode = |path: &str| {
+        std::fs::metadata(house.dir().join(path))
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777
+    };
+    assert_eq!(
+        (mode("keys"), mode("keys/root.key"), mode("ledger.sqlite")),
+        (0o700, 0o600, 0o600)
+    );
+    let token = house.token("magiclick");
+    let secret = token.split('_').nth(2).unwrap();
+    let ledger = std::fs::read(house.dir().join("ledger.sqlite")).unwrap();
+    assert!(!ledger.windows(secret.len()).any(|w| w == secret.as_bytes()));
+}
+
+#[test]
+fn an_actor_is_derived_from_the_operator_and_verifies() {
+    let house = House::init(&[]);
+    let operator = house.ok(&["actor", "show", "operator", "--verify"]);
+    assert_eq!(operator["verified"], true);
+    let made = house.ok(&[
+        "actor",
+        "create",
+        "O_alice_001",
+        "--time-zone",
+        "Asia/Shanghai",
+    ]);
+    assert_eq!(made["parent_omni"], operator["actor_omni"]);
+    assert_eq!(made["derivation_path"], "//o-alice-001/0");
+    let shown = house.ok(&["actor", "show", "O_alice_001", "--verify"]);
+    assert_eq!(
+        (&shown["verified"], &shown["actor_omni"]),
+        (&json!(true), &made["actor_omni"])
+    );
+    let zero = house.ok(&[
+        "actor",
+        "create",
+        "O_zero",
+        "--wallet",
+        "0x0000000000000000000000000000000000000000",
+    ]);
+    assert_eq!(
+        zero["actor_omni"],
+        "0xc3f7249ad2f03d898a95fdbe95113041282dd1f5a115d14a65d7e7ede4afee5f"
+    );
+    let twice = house.run(&["actor", "create", "O_alice_001"]);
+    assert_eq!(twice.status.code(), Some(1));
+    assert!(text(&twice.stderr).contains("agentkeys.actor.exists"));
+}
+
+#[test]
+fn a_token_without_a_vendor_takes_the_only_one_or_asks() {
+    let house = House::init(&[]);
+    house.ok(&["vendor", "create", "one", "--rail", "other"]);
+    assert_eq!(house.ok(&["vendor", "token", "create"])["vendor"], "one");
+    house.ok(&["vendor", "create", "two", "--rail", "other"]);
+    let asked = house.run(&["vendor", "token", "create"]);
+    assert_eq!(asked.status.code(), Some(2));
+    assert!(text(&asked.stderr).contains("one, two"));
+}
+
+#[test]
+fn policies_are_checked_tested_and_put_in_force() {
+    let house = House::demo();
+    let params = r#"{"amount_rmb": 600}"#;
+    let denied = house.ok(&[
+        "policy",
+        "check",
+        "O_kevin_001",
+        "payment.spend",
+        "--vendor",
+        "magiclick",
+        "--params",
+        params,
+    ]);
+    assert_eq!(denied["reason"], "daily_spend_cap_exceeded");
+    assert_eq!(
+        house.ok(&["budget", "show", "O_kevin_001"])["reservations"],
+        json!([])
+    );
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/templates/policy");
+    let tested = house.run(&["policy", "test", dir]);
+    assert!(tested.status.success(), "{}", text(&tested.stderr));
+    let applied = house.ok(&["policy", "apply", dir]);
+    assert_eq!(applied["policy_version"], 2);
+}
+
+#[test]
+fn a_decision_is_explained_with_the_inputs_it_had() {
+    let server = super::support::Server::demo();
+    let said = server.host("magiclick").text(
+        "agentkeys.permission.check",
+        json!({"scope": "payment.spend", "params": {"amount_rmb": 600}}),
+    );
+    assert!(said.starts_with("deny"), "{said}");
+    let row = server
+        .house
+        .events(&["--tool", "agentkeys.permission.check"])
+        .pop()
+        .unwrap();
+    let decision = row["decision_id"].as_str().unwrap();
+    let why = server.house.ok(&["policy", "explain", decision]);
+    assert_eq!(why["verdict"], "deny");
+    assert_eq!(why["inputs"]["amount"], json!({"minor": 60_000}));
+    assert_eq!(why["inputs"]["cap_minor"], 50_000);
+    assert_eq!(why["rules"][0]["effect"], "forbid");
+    let none = server.house.run(&["policy", "explain", "dec_none"]);
+    assert_eq!(none.status.code(), Some(1));
+}
+
+#[test]
+fn ungranting_a_part_of_a_wider_grant_leaves_an_exclusion() {
+    let house = House::demo();
+    house.ok(&[
+        "actor",
+        "grant",
+        "O_kevin_001",
+        "--vendor",
+        "magiclick",
+        "--scope",
+        "payment.*",
+    ]);
+    house.ok(&[
+        "actor",
+        "ungrant",
+        "O_kevin_001",
+        "--vendor",
+        "magiclick",
+        "--scope",
+        "payment.spend",
+    ]);
+    let shown = house.ok(&["actor", "show", "O_kevin_001"]);
+    let binding = &shown["bindings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|b| b["vendor"] == "magiclick")
+        .unwrap()
+        .clone();
+    assert_eq!(
+        (&binding["scopes"], &binding["exclusions"]),
+        (&json!(["payment.*"]), &json!(["payment.spend"]))
+    );
+}
+
+#[test]
+fn reading_memory_or_the_log_is_on_record() {
+    let house = House::demo();
+    let read = house.ok(&["memory", "get", "O_kevin_001", "family"]);
+    assert_eq!(
+        read["content"],
+        "Wife's bday Aug 3 (gift idea: hiking boots)."
+    );
+    let rows = house.events(&["--tool", "memory.get"]);
+    assert_eq!(
+        (rows.len(), &rows[0]["by"], &rows[0]["reason"]),
+        (1, &json!("operator"), &json!("operator"))
+    );
+    let reads = house.events(&["--tool", "audit.read"]);
+    assert!(!reads.is_empty());
+}
+
+#[test]
+fn wrong_usage_exits_two_and_an_absent_folder_three() {
+    let temp = tempfile::tempdir().unwrap();
+    assert_eq!(
+        run_in(temp.path(), &["vendor", "crate"]).status.code(),
+        Some(2)
+    );
+    let absent = run_in(&temp.path().join("none"), &["actor", "list"]);
+    assert_eq!(absent.status.code(), Some(3));
+    let error: serde_json::Value = serde_json::from_slice(&absent.stderr).unwrap();
+    assert_eq!(error["error"]["code"], "agentkeys.folder.missing");
+}

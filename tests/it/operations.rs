@@ -1,0 +1,220 @@
+//! Running it: one server per folder, refusals to start, crashes, command line beside the server.
+
+use super::support::{House, Server, command, run_in, text};
+use serde_json::{Value, json};
+use std::process::Stdio;
+
+#[test]
+fn a_second_server_on_the_same_folder_is_refused_and_names_the_first() {
+    let server = Server::demo();
+    let second = server.house.run(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--operator-listen",
+        "127.0.0.1:0",
+    ]);
+    assert_eq!(second.status.code(), Some(3));
+    let error = text(&second.stderr);
+    assert!(
+        error.contains("already_running") && error.contains(&server.child.id().to_string()),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_open_address_without_tls_is_refused() {
+    let house = House::init(&[]);
+    let output = house.run(&[
+        "serve",
+        "--listen",
+        "0.0.0.0:0",
+        "--operator-listen",
+        "127.0.0.1:0",
+    ]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("plaintext_refused"));
+}
+
+#[test]
+fn sigterm_drains_and_ends_with_zero() {
+    let server = Server::demo();
+    assert_eq!(
+        server
+            .host("folotoy")
+            .call("agentkeys_identity_whoami", json!({}))
+            .status,
+        200
+    );
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_folder_of_a_newer_program_is_refused_with_its_version() {
+    let house = House::init(&[]);
+    let db = rusqlite::Connection::open(house.dir().join("ledger.sqlite")).unwrap();
+    let newer = "INSERT INTO refinery_schema_history (version, name, applied_on, checksum) VALUES (99, 'future', '2030-01-01T00:00:00Z', '1')";
+    db.execute(newer, []).unwrap();
+    drop(db);
+    let output = house.run(&["actor", "list"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(
+        text(&output.stderr).contains("99"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn the_command_line_takes_effect_on_the_servers_next_request() {
+    let server = Server::demo();
+    let host = server.host("magiclick");
+    assert_eq!(
+        host.call("agentkeys.identity.whoami", json!({})).status,
+        200
+    );
+    let id = server.house.init["vendors"][0]["token_id"]
+        .as_str()
+        .unwrap();
+    server.house.ok(&["vendor", "token", "revoke", id]);
+    assert_eq!(
+        host.call("agentkeys.identity.whoami", json!({})).status,
+        401
+    );
+}
+
+/// Kills the server at random moments under writers: nothing acknowledged may be lost, nothing
+/// doubled, and each write has its row.
+#[test]
+fn nothing_acknowledged_is_lost_by_kill_nine() {
+    let mut house = House::demo();
+    house.ok(&["vendor", "create", "desk", "--rail", "other"]);
+    house.ok(&[
+        "actor",
+        "grant",
+        "O_kevin_001",
+        "--vendor",
+        "desk",
+        "--read",
+        "work",
+        "--write",
+        "work",
+    ]);
+    let made = house.ok(&["vendor", "token", "create", "--vendor", "desk"]);
+    let bearer = format!("Bearer {}", made["token"].as_str().unwrap());
+    let rounds = std::env::var("AGENTKEYS_TEST_KILLS").map_or(8, |n| n.parse().unwrap());
+    let mut acknowledged = 0;
+    for round in 0..rounds {
+        let mut server = Server::over(house, &[("AGENTKEYS_LIMITS_CALLS_PER_SECOND", "0")]);
+        let host = server.host("magiclick").with("authorization", &bearer);
+        // The moment differs each round: after as many writes as the round says, in mid-write.
+        let stop_after = 3 + round * 5;
+        let (pid, done) = (server.child.id(), std::sync::atomic::AtomicU32::new(0));
+        let seen = std::thread::scope(|scope| {
+            let writer = scope.spawn(|| write_until_dead(&host, round, &done));
+            while done.load(std::sync::atomic::Ordering::Acquire) < stop_after {
+                std::thread::yield_now();
+            }
+            std::process::Command::new("kill")
+                .args(["-9", &pid.to_string()])
+                .status()
+                .unwrap();
+            writer.join().unwrap()
+        });
+        acknowledged += seen.len();
+        server.child.wait().unwrap();
+        house = take(server);
+        let history = house.ok(&["memory", "history", "O_kevin_001", "work"]);
+        let versions: Vec<u64> = history["versions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|v| v["version"].as_u64().unwrap())
+            .collect();
+        let mut unique = versions.clone();
+        unique.sort_unstable();
+        unique.dedup();
+        assert_eq!(unique.len(), versions.len());
+        for version in seen {
+            assert!(
+                versions.contains(&version),
+                "version {version} was acknowledged and is gone"
+            );
+        }
+        let rows = house.events(&["--tool", "agentkeys.memory.put"]);
+        assert_eq!(rows.len(), versions.len());
+    }
+    assert!(acknowledged > 0);
+}
+
+fn write_until_dead(
+    host: &super::support::Host<'_>,
+    round: u32,
+    done: &std::sync::atomic::AtomicU32,
+) -> Vec<u64> {
+    let mut versions = Vec::new();
+    for n in 0.. {
+        let arguments = json!({"namespace": "work", "content": format!("round {round} line {n}")});
+        let body = json!({"jsonrpc": "2.0", "id": n, "method": "tools/call", "params": {"name": "agentkeys.memory.put", "arguments": arguments}});
+        let mut request = host.server.http.post(format!("{}/mcp", host.server.base));
+        for (name, value) in &host.headers {
+            request = request.header(name, value);
+        }
+        let answer: Option<Value> = super::support::wait(async {
+            request.json(&body).send().await.ok()?.json().await.ok()
+        });
+        let Some(answer) = answer else { break };
+        versions.push(
+            answer["result"]["structuredContent"]["version"]
+                .as_u64()
+                .unwrap(),
+        );
+        done.fetch_add(1, std::sync::atomic::Ordering::Release);
+    }
+    versions
+}
+
+/// The folder of a server that is gone.
+fn take(server: Server) -> House {
+    let temp = tempfile::tempdir().unwrap();
+    let house = House {
+        temp,
+        init: server.house.init.clone(),
+    };
+    std::fs::rename(server.house.dir(), house.dir()).unwrap();
+    house
+}
+
+#[test]
+fn serve_makes_its_folder_on_a_fresh_machine_and_says_so() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("fresh");
+    let mut command = command(&dir);
+    command.args([
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--operator-listen",
+        "127.0.0.1:0",
+        "--json",
+    ]);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+    child.kill().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let ready: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(ready["event"], "ready");
+    assert!(
+        text(&output.stderr).contains("creating one"),
+        "{}",
+        text(&output.stderr)
+    );
+    let again = run_in(&dir, &["actor", "list"]);
+    assert!(again.status.success());
+}

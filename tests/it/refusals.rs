@@ -1,0 +1,301 @@
+//! Refusals that carry a status: the status, the code, and exactly one row. The whole matrix is
+//! `agentkeys accept negative-auth`, which `acceptance` runs against a live server.
+
+use super::support::{Host, Server};
+use serde_json::{Value, json};
+
+/// The rows a piece of work left, without the work of looking.
+fn rows_of(server: &Server, work: impl FnOnce()) -> Vec<Value> {
+    let before = server
+        .house
+        .events(&[])
+        .last()
+        .map_or(0, |e| e["seq"].as_u64().unwrap() + 1);
+    work();
+    let after = server.house.events(&[]);
+    let fresh = after
+        .into_iter()
+        .filter(|e| e["seq"].as_u64().unwrap() >= before);
+    fresh.filter(|e| e["tool"] != "audit.read").collect()
+}
+
+#[track_caller]
+fn refused(host: &Host<'_>, status: u16, code: &str) -> Value {
+    let mut reply = None;
+    let rows = rows_of(host.server, || {
+        reply = Some(host.call("agentkeys.memory.get", json!({"namespace": "travel"})));
+    });
+    let reply = reply.unwrap();
+    assert_eq!(
+        (reply.status, reply.code()),
+        (status, format!("agentkeys.auth.{code}")),
+        "{}",
+        reply.body
+    );
+    assert_eq!(reply.json()["error"]["code"], status);
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!(rows[0]["reason"], code);
+    assert_eq!(rows[0]["status"], status);
+    assert_eq!(rows[0]["tool"], "agentkeys.memory.get");
+    rows[0].clone()
+}
+
+#[test]
+fn tokens_are_refused_with_their_own_code_and_one_row() {
+    let server = Server::demo();
+    let good = server.host("magiclick");
+    let token = server.house.token("magiclick");
+    let bearer = |t: &str| good.with("authorization", &format!("Bearer {t}"));
+
+    let row = refused(&good.without("authorization"), 401, "token_missing");
+    assert_eq!(row["actor_omni"], Value::Null);
+    assert_eq!(row["vendor"], Value::Null);
+    assert_eq!(row["claimed"]["actor"], json!(server.house.actor()));
+    refused(&bearer("akv_nonsense"), 401, "token_malformed");
+    refused(&bearer(&token[..token.len() - 1]), 401, "token_malformed");
+    let elsewhere = super::support::House::demo().token("magiclick");
+    refused(&bearer(&elsewhere), 401, "token_unknown");
+    refused(
+        &good.with("authorization", "Basic dXNlcjpwYXNz"),
+        401,
+        "token_malformed",
+    );
+
+    let in_url = Host {
+        path: format!("/mcp?token={token}"),
+        ..good.without("authorization")
+    };
+    refused(&in_url, 401, "token_missing");
+
+    let id = server.house.init["vendors"][0]["token_id"]
+        .as_str()
+        .unwrap();
+    server.house.ok(&["vendor", "token", "revoke", id]);
+    let row = refused(&good, 401, "token_revoked");
+    assert_eq!(row["token_id"], json!(id));
+    assert_eq!(row["vendor"], "magiclick");
+}
+
+#[test]
+fn a_rotated_token_works_until_its_overlap_ends() {
+    let server = Server::demo();
+    let old = server.host("magiclick");
+    let id = server.house.init["vendors"][0]["token_id"]
+        .as_str()
+        .unwrap();
+    let new = server
+        .house
+        .ok(&["vendor", "token", "rotate", id, "--overlap", "24h"]);
+    assert_eq!(new["replaces"], json!(id));
+    assert_eq!(old.call("agentkeys.identity.whoami", json!({})).status, 200);
+    let token = new["token"].as_str().unwrap();
+    let fresh = old.with("authorization", &format!("Bearer {token}"));
+    assert_eq!(
+        fresh.call("agentkeys.identity.whoami", json!({})).status,
+        200
+    );
+
+    let id = new["token_id"].as_str().unwrap();
+    server
+        .house
+        .ok(&["vendor", "token", "rotate", id, "--overlap", "0s"]);
+    refused(&fresh, 401, "token_expired");
+}
+
+#[test]
+fn actors_are_refused_alike_whether_unknown_or_unbound() {
+    let server = Server::demo();
+    let good = server.host("magiclick");
+    server.house.ok(&["actor", "create", "O_unbound"]);
+    let actor = |a: &str| good.with("x-agentkeys-actor", a);
+
+    let row = refused(&good.without("x-agentkeys-actor"), 403, "actor_missing");
+    assert_eq!(row["vendor"], "magiclick");
+    refused(&actor(""), 403, "actor_missing");
+    for name in [
+        "O_nobody",
+        "O_unbound",
+        "o_kevin_001",
+        "O_kevin_001 ",
+        " O_kevin_001 x",
+        "O_kévin",
+    ] {
+        if name.trim() == name {
+            refused(&actor(name), 403, "actor_forbidden");
+        }
+    }
+    refused(
+        &actor(&server.house.actor().to_uppercase()),
+        403,
+        "actor_forbidden",
+    );
+    let body = |name: &str| {
+        let reply = actor(name).post(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#);
+        (reply.status, reply.body)
+    };
+    assert_eq!(body("O_nobody"), body("O_unbound"));
+
+    for good_name in [
+        "O_kevin_001".to_owned(),
+        server.house.actor(),
+        server.house.actor()[2..].to_owned(),
+    ] {
+        assert_eq!(
+            actor(&good_name)
+                .call("agentkeys.identity.whoami", json!({}))
+                .status,
+            200
+        );
+    }
+}
+
+#[test]
+fn initialize_needs_a_token_and_an_actor_too() {
+    let server = Server::demo();
+    let good = server.host("folotoy");
+    let params = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}});
+    assert_eq!(
+        good.method("initialize", &params).json()["result"]["protocolVersion"],
+        "2025-06-18"
+    );
+    assert_eq!(
+        good.without("authorization")
+            .method("initialize", &params)
+            .status,
+        401
+    );
+    assert_eq!(
+        good.without("x-agentkeys-actor")
+            .method("initialize", &params)
+            .status,
+        403
+    );
+}
+
+#[test]
+fn an_argument_that_names_another_actor_is_refused_as_its_host_can_bear() {
+    let server = Server::demo();
+    server.house.ok(&["actor", "create", "O_other"]);
+    let arguments = json!({"namespace": "travel", "actor": "O_other"});
+    let ark = server
+        .host("folotoy")
+        .call("agentkeys_memory_get", arguments.clone());
+    assert_eq!(
+        (ark.status, ark.code()),
+        (403, "agentkeys.auth.actor_mismatch".into())
+    );
+
+    let rows = rows_of(&server, || {
+        let result = server
+            .host("magiclick")
+            .result("agentkeys.memory.get", arguments.clone());
+        let text = result["content"][0]["text"].as_str().unwrap();
+        assert!(
+            text.starts_with("agentkeys.auth.actor_mismatch: "),
+            "{text}"
+        );
+        assert_eq!(result["isError"], true);
+    });
+    assert_eq!(rows.len(), 1);
+    assert_eq!(
+        (&rows[0]["status"], &rows[0]["reason"]),
+        (&json!(403), &json!("actor_mismatch"))
+    );
+    assert_eq!(rows[0]["actor_omni"], json!(server.house.actor()));
+
+    let same = json!({"namespace": "travel", "actor": "O_kevin_001"});
+    assert_eq!(
+        server
+            .host("folotoy")
+            .call("agentkeys_memory_get", same)
+            .status,
+        200
+    );
+}
+
+#[test]
+fn a_pinned_token_brings_its_actor_and_no_other() {
+    let server = Server::demo();
+    let made = server.house.ok(&[
+        "vendor",
+        "token",
+        "create",
+        "--vendor",
+        "folotoy",
+        "--actor",
+        "O_kevin_001",
+    ]);
+    let bearer = format!("Bearer {}", made["token"].as_str().unwrap());
+    let pinned = server.host_with(&[("authorization", &bearer)]);
+    assert_eq!(
+        pinned.call("agentkeys_identity_whoami", json!({})).status,
+        200
+    );
+    server.house.ok(&["actor", "create", "O_other"]);
+    server.house.ok(&[
+        "actor", "grant", "O_other", "--vendor", "folotoy", "--read", "travel",
+    ]);
+    refused(
+        &pinned.with("x-agentkeys-actor", "O_other"),
+        403,
+        "actor_forbidden",
+    );
+}
+
+#[test]
+fn an_operators_token_opens_no_tool_and_a_vendors_no_log() {
+    let server = Server::demo();
+    let auditor = server.reader("auditor", &[]);
+    let host = server
+        .host("magiclick")
+        .with("authorization", &format!("Bearer {auditor}"));
+    refused(&host, 403, "role_forbidden");
+    let url = format!("{}/v1/audit/events", server.base);
+    let vendor = server.house.token("magiclick");
+    let reply = super::support::send(server.http.get(url).bearer_auth(vendor));
+    assert_eq!(
+        (reply.status, reply.code()),
+        (403, "agentkeys.auth.role_forbidden".into())
+    );
+}
+
+#[test]
+fn host_and_origin_are_checked_with_the_setting_named() {
+    let server = Server::demo();
+    let good = server.host("folotoy");
+    let origin = good
+        .with("origin", "https://evil.example")
+        .method("tools/list", &json!({}));
+    assert_eq!(
+        (origin.status, origin.code()),
+        (403, "agentkeys.http.origin_not_allowed".into())
+    );
+    assert!(origin.body.contains("allowed_origins") && origin.body.contains("evil.example"));
+    let host = good
+        .with("host", "evil.example")
+        .method("tools/list", &json!({}));
+    assert_eq!(
+        (host.status, host.code()),
+        (403, "agentkeys.http.host_not_allowed".into())
+    );
+    assert!(host.body.contains("allowed_hosts"));
+}
+
+#[test]
+fn unknown_tools_are_a_protocol_error_with_a_row() {
+    let server = Server::demo();
+    let rows = rows_of(&server, || {
+        let reply = server
+            .host("folotoy")
+            .call("agentkeys.memory.wipe", json!({}));
+        assert_eq!(
+            (reply.status, reply.json()["error"]["code"].clone()),
+            (200, json!(-32602))
+        );
+    });
+    assert_eq!(rows.len(), 1);
+    assert_eq!(
+        (&rows[0]["tool"], &rows[0]["reason"]),
+        (&json!("agentkeys.memory.wipe"), &json!("unknown_tool"))
+    );
+}
