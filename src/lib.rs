@@ -4,6 +4,7 @@
 //! (`authority`), touches data (`ledger`, `vault`) only with proof of that decision, leaves a row
 //! behind (`audit`) and goes out again. `docs/architecture.md` has the picture.
 
+pub mod acceptance;
 pub mod audit;
 pub mod authority;
 pub mod cli;

@@ -18,6 +18,7 @@ mod it {
     mod memory;
     mod operations;
     mod refusals;
+    mod sdk;
     mod seam;
     mod tools;
 }

@@ -2,12 +2,14 @@
 //! `authority` perform it, and prints. It must never decide anything, nor take a secret from a
 //! flag.
 
+pub mod accept;
 pub mod actor;
 pub mod args;
 pub mod audit;
 pub mod budget;
 pub mod cap;
 pub mod config;
+pub mod demo;
 pub mod init;
 pub mod memory;
 pub mod operator;
@@ -112,6 +114,10 @@ pub enum Command {
     Operator(operator::OperatorCmd),
     #[allow(missing_docs)]
     Config(config::ConfigCmd),
+    #[allow(missing_docs)]
+    Demo(demo::DemoCmd),
+    #[allow(missing_docs)]
+    Accept(accept::AcceptCmd),
     #[allow(missing_docs)]
     Rails(rails::RailsCmd),
 }
@@ -252,6 +258,8 @@ fn dispatch(command: Command, ctx: &Ctx) -> Result<(), Problem> {
         Command::Cap(cmd) => interruptible(cap::run(cmd, ctx)),
         Command::Policy(cmd) => interruptible(policy::run(cmd, ctx)),
         Command::Operator(cmd) => interruptible(operator::run(cmd, ctx)),
+        Command::Demo(cmd) => interruptible(demo::run(cmd, ctx)),
+        Command::Accept(cmd) => interruptible(accept::run(cmd, ctx)),
         // These two listen for signals themselves.
         Command::Serve(cmd) => block_on(serve::run(cmd, ctx)),
         Command::Rails(cmd) => block_on(rails::run(cmd, ctx.out.is_json())),

@@ -1,0 +1,237 @@
+//! HTTP as a stranger speaks it: every header as the caller wants it, wrong ones included.
+
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
+
+use super::AcceptError;
+use crate::text::clean_to;
+
+/// No call of a suite may take longer.
+const DEADLINE: Duration = Duration::from_secs(15);
+/// No answer of ours is larger; a larger one is cut off.
+const MAX_BODY: usize = 8 * 1024 * 1024;
+
+/// A further certificate authority to trust, for servers with a private certificate.
+#[derive(Debug, Clone, Default)]
+pub struct Trust(Vec<reqwest::Certificate>);
+
+impl Trust {
+    /// Reads a PEM file; nothing when none is named.
+    pub fn read(path: Option<&Path>) -> Result<Self, AcceptError> {
+        let Some(path) = path else {
+            return Ok(Self::default());
+        };
+        let pem = std::fs::read(path).map_err(|e| AcceptError::input(path, e))?;
+        let certs =
+            reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| AcceptError::input(path, e))?;
+        if certs.is_empty() {
+            return Err(AcceptError::input(path, "holds no PEM certificate"));
+        }
+        Ok(Self(certs))
+    }
+}
+
+/// Headers of one request, in order; a name may come twice.
+pub(super) type Headers = Vec<(&'static str, HeaderValue)>;
+
+/// An answer, whatever its status.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    /// The JSON that came, out of its SSE event if it rode in one; null when none did.
+    pub json: Value,
+}
+
+impl Reply {
+    /// A JSON string inside.
+    pub fn text(&self, pointer: &str) -> Option<&str> {
+        self.json.pointer(pointer).and_then(Value::as_str)
+    }
+
+    /// The stable code of a refusal.
+    pub fn code(&self) -> &str {
+        self.text("/error/data/code").unwrap_or_default()
+    }
+
+    /// In one line for a report.
+    pub fn told(&self) -> String {
+        format!(
+            "HTTP {} {}",
+            self.status,
+            clean_to(&self.json.to_string(), 400)
+        )
+    }
+}
+
+/// A server under proof.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    base: String,
+}
+
+impl Client {
+    /// `url` is the server's address, with or without `/mcp`.
+    pub fn new(url: &str, trust: &Trust) -> Result<Self, AcceptError> {
+        let bad = |cause: String| AcceptError::Input {
+            what: format!("--url {}", clean_to(url, 200)),
+            cause,
+        };
+        let parsed = Url::parse(url).map_err(|e| bad(e.to_string()))?;
+        if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
+            return Err(bad("is not an http(s) address".to_owned()));
+        }
+        let base = parsed.as_str().trim_end_matches('/');
+        let base = base.strip_suffix("/mcp").unwrap_or(base).to_owned();
+        // A redirect is a finding, and would carry the token on.
+        let mut builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(DEADLINE)
+            .tcp_nodelay(true);
+        if matches!(parsed.host_str(), Some("127.0.0.1" | "localhost" | "[::1]")) {
+            builder = builder.no_proxy();
+        }
+        if !trust.0.is_empty() {
+            builder = builder.tls_certs_merge(trust.0.clone());
+        }
+        let http = builder.build().map_err(|e| bad(e.to_string()))?;
+        Ok(Self { http, base })
+    }
+
+    /// The server's address, without `/mcp`.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    pub async fn post(
+        &self,
+        path: &str,
+        headers: &Headers,
+        body: &Value,
+    ) -> Result<Reply, AcceptError> {
+        let request = self
+            .http
+            .post(format!("{}{path}", self.base))
+            .header("content-type", "application/json")
+            .body(body.to_string());
+        self.send(request, headers).await
+    }
+
+    pub async fn get(&self, path: &str, headers: &Headers) -> Result<Reply, AcceptError> {
+        self.send(self.http.get(format!("{}{path}", self.base)), headers)
+            .await
+    }
+
+    async fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+        headers: &Headers,
+    ) -> Result<Reply, AcceptError> {
+        let lost = |e: reqwest::Error| AcceptError::Unreachable {
+            url: self.base.clone(),
+            cause: why(&e),
+        };
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(HeaderName::from_static(name), value.clone());
+        }
+        let mut request = request.build().map_err(lost)?;
+        for (name, value) in &map {
+            request.headers_mut().append(name, value.clone());
+        }
+        let mut answer = self.http.execute(request).await.map_err(lost)?;
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(lost)? {
+            if body.len() + chunk.len() > MAX_BODY {
+                return Err(AcceptError::protocol(
+                    "an answer",
+                    "it is larger than 8 MiB",
+                ));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let headers = std::mem::take(answer.headers_mut());
+        let kind = headers.get("content-type").map(HeaderValue::as_bytes);
+        let json = if kind.is_some_and(|k| k.starts_with(b"text/event-stream")) {
+            from_sse(&String::from_utf8_lossy(&body))
+        } else {
+            serde_json::from_slice(&body).unwrap_or_default()
+        };
+        Ok(Reply {
+            status: answer.status().as_u16(),
+            headers,
+            json,
+        })
+    }
+}
+
+/// A header value that may hold any bytes HTTP can carry.
+pub(super) fn value(text: &str) -> HeaderValue {
+    let mut value =
+        HeaderValue::from_bytes(text.as_bytes()).unwrap_or(HeaderValue::from_static(""));
+    value.set_sensitive(true);
+    value
+}
+
+/// The first JSON-RPC answer among the events of a finished stream.
+fn from_sse(text: &str) -> Value {
+    let mut data = String::new();
+    for line in text.lines().chain([""]) {
+        if let Some(rest) = line.strip_prefix("data:") {
+            data.push_str(rest.strip_prefix(' ').unwrap_or(rest));
+        } else if line.is_empty() && !data.is_empty() {
+            let value: Value = serde_json::from_str(&data).unwrap_or_default();
+            if value.get("result").is_some() || value.get("error").is_some() {
+                return value;
+            }
+            data.clear();
+        }
+    }
+    Value::Null
+}
+
+/// The causes that reqwest hides behind its first sentence, without the URL.
+fn why(error: &reqwest::Error) -> String {
+    let mut words = Vec::new();
+    let mut next: Option<&dyn std::error::Error> = Some(error);
+    while let Some(e) = next {
+        let text = e.to_string();
+        words.push(text.split(" for url (").next().unwrap_or(&text).to_owned());
+        next = e.source();
+    }
+    clean_to(&words.join(": "), 400)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_answer_is_found_in_its_event() {
+        let text = ": hi\n\ndata: {\"method\":\"x\"}\n\nid: 1\ndata: {\"result\":\ndata: 1}\n\n";
+        assert_eq!(from_sse(text), json!({"result": 1}));
+        assert_eq!(from_sse("data: {\"result\":2}"), json!({"result": 2}));
+        assert_eq!(from_sse(""), Value::Null);
+    }
+
+    #[test]
+    fn the_address_may_end_in_mcp() {
+        for url in [
+            "http://h:1",
+            "http://h:1/",
+            "http://h:1/mcp",
+            "http://h:1/mcp/",
+        ] {
+            let client = Client::new(url, &Trust::default()).unwrap();
+            assert_eq!(client.base(), "http://h:1");
+        }
+        assert!(Client::new("file:///etc/passwd", &Trust::default()).is_err());
+    }
+}

@@ -1,0 +1,305 @@
+//! What the run collected, and whether it shows what it should. Pure, so that every way to fail
+//! is a test.
+
+use serde_json::Value;
+
+use super::Identity;
+use crate::acceptance::events::Event;
+use crate::digest::sha256;
+
+/// The JSON lines a child printed.
+pub(super) type Ours = Vec<Value>;
+
+const WHOAMI: &str = "agentkeys.identity.whoami";
+const GET: &str = "agentkeys.memory.get";
+const PUT: &str = "agentkeys.memory.put";
+
+/// Everything there is to judge.
+#[derive(Debug, Clone)]
+pub(super) struct Evidence {
+    /// Who the actor should be.
+    pub identity: Identity,
+    /// The vendors of rail 1 and rail 2.
+    pub vendors: [String; 2],
+    /// The line that was written.
+    pub line: String,
+    /// What rail 1's host printed.
+    pub first: Ours,
+    /// What rail 2's host printed.
+    pub second: Ours,
+    /// Both rails' rows, up to the read.
+    pub rows: Vec<Event>,
+    /// What rail 1's host printed when the memory was put back.
+    pub restored: Ours,
+    /// Whether there was anything to put back.
+    pub had: bool,
+}
+
+/// One thing that must hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Assertion {
+    pub id: &'static str,
+    pub holds: bool,
+    pub expected: String,
+    pub got: String,
+}
+
+fn assert(
+    id: &'static str,
+    holds: bool,
+    expected: impl Into<String>,
+    got: impl Into<String>,
+) -> Assertion {
+    Assertion {
+        id,
+        holds,
+        expected: expected.into(),
+        got: got.into(),
+    }
+}
+
+impl Evidence {
+    /// All assertions, in the order of the story.
+    pub(super) fn judge(&self) -> Vec<Assertion> {
+        let whoami = self.row("xiaozhi", WHOAMI);
+        let put = self.row("xiaozhi", PUT);
+        let get = self.row("volcano-ark", GET);
+        let mut all = vec![
+            self.who(),
+            self.derived(),
+            said(
+                "rail1.put_accepted",
+                call(&self.first, "agentkeys_memory_put"),
+            ),
+            self.listed(),
+            self.bytes(),
+            self.is_there("audit.rail1_whoami_row", &whoami),
+            self.is_there("audit.rail1_put_row", &put),
+            self.is_there("audit.rail2_get_row", &get),
+            self.one_actor(),
+            self.vendors(),
+        ];
+        for (id, key) in [
+            ("audit.same_content_tag", "content_tag"),
+            ("audit.same_version", "version"),
+        ] {
+            all.push(same(id, key, put.as_ref().ok(), get.as_ref().ok()));
+        }
+        let restored = call(&self.restored, "agentkeys_memory_put");
+        if self.had {
+            all.push(said("restore.put_back", restored));
+        } else {
+            all.push(assert(
+                "restore.put_back",
+                false,
+                "the memory as it was",
+                "rail 1 could not read it before it wrote",
+            ));
+        }
+        all
+    }
+
+    /// The one accepted row of a rail for a tool.
+    fn row(&self, rail: &str, tool: &str) -> Result<&Event, String> {
+        let mut rows = self
+            .rows
+            .iter()
+            .filter(|r| r.text("rail") == Some(rail) && r.text("tool") == Some(tool));
+        match (rows.next(), rows.count()) {
+            (None, _) => Err("no such row".to_owned()),
+            (Some(row), 0) if row.text("verdict") == Some("accept") => Ok(row),
+            (Some(row), 0) => Err(format!("its verdict is {:?}", row.text("verdict"))),
+            (Some(_), more) => Err(format!("{} such rows", more + 1)),
+        }
+    }
+
+    fn is_there(&self, id: &'static str, row: &Result<&Event, String>) -> Assertion {
+        let got = match row {
+            Ok(row) => format!("seq {}, verdict accept", row.seq()),
+            Err(why) => format!("{why}, among {} rows of both rails", self.rows.len()),
+        };
+        assert(id, row.is_ok(), "exactly one row, verdict accept", got)
+    }
+
+    fn who(&self) -> Assertion {
+        let omni = self.identity.actor_omni.as_str();
+        let said =
+            call(&self.first, "agentkeys_identity_whoami").and_then(|c| c.get("text")?.as_str());
+        let said = said.unwrap_or_default();
+        assert(
+            "rail1.whoami_is_the_actor",
+            omni.len() == 66 && said.contains(omni),
+            omni,
+            said,
+        )
+    }
+
+    /// The omni is what its derivation gives: anyone can recompute it.
+    fn derived(&self) -> Assertion {
+        let id = "identity.derivation";
+        let who = &self.identity;
+        let (Some(parent), Some(path)) = (&who.parent_omni, &who.derivation_path) else {
+            return assert(
+                id,
+                false,
+                "parent and derivation path",
+                "the server told neither",
+            );
+        };
+        let parent_bytes = hex::decode(parent.trim_start_matches("0x")).unwrap_or_default();
+        let child = sha256(&[b"agentkeys-hdkd-v1", &parent_bytes, path.as_bytes()]);
+        let child = format!("0x{}", hex::encode(child));
+        let mut holds = child == who.actor_omni;
+        let mut expected = format!("SHA-256 over {parent} and {path}");
+        if let Some(wallet) = &who.wallet {
+            let master = sha256(&[b"agentkeys", b"evm", wallet.to_lowercase().as_bytes()]);
+            holds &= format!("0x{}", hex::encode(master)) == *parent;
+            expected = format!("{expected}, whose wallet is {wallet}");
+        }
+        assert(id, holds, expected, who.actor_omni.as_str())
+    }
+
+    /// The scripted model may choose only what the server listed.
+    fn listed(&self) -> Assertion {
+        let items = items(&self.second).filter(|i| kind(i) == "mcp_list_tools");
+        let tools = items.flat_map(|i| {
+            i.get("tools")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+        });
+        let count = tools.count();
+        assert(
+            "rail2.tools_listed",
+            count == 10,
+            "10 tools",
+            format!("{count} tools"),
+        )
+    }
+
+    /// Byte for byte: what the second host's model was handed is what the first one wrote.
+    fn bytes(&self) -> Assertion {
+        let id = "rail2.bytes_equal";
+        let mut calls = items(&self.second).filter(|i| kind(i) == "mcp_call");
+        let output = match (calls.next(), calls.next()) {
+            (Some(call), None) => call.get("output").and_then(Value::as_str),
+            _ => None,
+        };
+        let Some(output) = output else {
+            return assert(
+                id,
+                false,
+                "one mcp_call with an output",
+                format!("{:?}", self.second),
+            );
+        };
+        // Structured answers come as JSON text; a host that hears sentences hears only the text.
+        let content = match serde_json::from_str::<Value>(output) {
+            Ok(json) => json
+                .get("content")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
+            Err(_) => Some(output.to_owned()),
+        };
+        let got = content.unwrap_or_else(|| output.to_owned());
+        let holds = got.as_bytes() == self.line.as_bytes();
+        assert(id, holds, self.line.as_str(), got)
+    }
+
+    fn one_actor(&self) -> Assertion {
+        let wanted = self.identity.actor_omni.as_str();
+        let other = self
+            .rows
+            .iter()
+            .find(|r| r.text("actor_omni") != Some(wanted));
+        let got = match other {
+            None => wanted.to_owned(),
+            Some(row) => format!("seq {} has {:?}", row.seq(), row.text("actor_omni")),
+        };
+        assert(
+            "audit.same_actor_omni",
+            other.is_none() && !self.rows.is_empty(),
+            wanted,
+            got,
+        )
+    }
+
+    /// The rail comes from the token's vendor, never from what a client says.
+    fn vendors(&self) -> Assertion {
+        let [first, second] = &self.vendors;
+        let wrong = self.rows.iter().find(|r| match r.text("rail") {
+            Some("xiaozhi") => r.text("vendor") != Some(first),
+            Some("volcano-ark") => r.text("vendor") != Some(second),
+            _ => true,
+        });
+        let expected = format!("{first} on xiaozhi, {second} on volcano-ark");
+        let got = wrong.map_or_else(
+            || expected.clone(),
+            |r| format!("{:?} on {:?}", r.text("vendor"), r.text("rail")),
+        );
+        assert("audit.rails_and_vendors", wrong.is_none(), expected, got)
+    }
+}
+
+fn same(id: &'static str, key: &str, put: Option<&&Event>, get: Option<&&Event>) -> Assertion {
+    let of = |row: Option<&&Event>| {
+        row.and_then(|r| r.0.get(key))
+            .filter(|v| !v.is_null())
+            .map(Value::to_string)
+    };
+    let (put, get) = (of(put), of(get));
+    let holds = put.is_some() && put == get;
+    let told = |v: Option<String>| v.unwrap_or_else(|| "none".to_owned());
+    assert(
+        id,
+        holds,
+        format!("{key} {} in both rows", told(put)),
+        told(get),
+    )
+}
+
+/// A call that the host made and that was no error.
+fn said(id: &'static str, call: Option<&Value>) -> Assertion {
+    let good = call.is_some_and(|c| {
+        c.get("ok") == Some(&Value::Bool(true)) && c.get("is_error") == Some(&Value::Bool(false))
+    });
+    let text = call.and_then(|c| c.get("text").or(c.get("error")));
+    let text = text
+        .and_then(Value::as_str)
+        .unwrap_or("the host made no such call");
+    let denied = text.starts_with("deny");
+    assert(
+        id,
+        good && !denied,
+        "an answer that is no error and no denial",
+        text,
+    )
+}
+
+/// The line in which a host tells of its call of a tool.
+pub(super) fn call<'a>(lines: &'a Ours, tool: &str) -> Option<&'a Value> {
+    lines.iter().find(|l| {
+        l.get("event").and_then(Value::as_str) == Some("call")
+            && l.get("tool").and_then(Value::as_str) == Some(tool)
+    })
+}
+
+/// A text field of a child's last line.
+pub(super) fn tail(lines: &Ours, key: &str) -> Option<String> {
+    lines.last()?.get(key)?.as_str().map(str::to_owned)
+}
+
+fn items(lines: &Ours) -> impl Iterator<Item = &Value> {
+    let output = lines
+        .last()
+        .and_then(|l| l.get("output"))
+        .and_then(Value::as_array);
+    output.into_iter().flatten()
+}
+
+fn kind(item: &Value) -> &str {
+    item.get("type").and_then(Value::as_str).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

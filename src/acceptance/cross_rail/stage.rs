@@ -1,0 +1,183 @@
+//! Who plays: a server that is there with a kit, or one of our own with the demo set.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::children::{Agentkeys, Listening, Scratch};
+use super::{Against, Identity};
+use crate::acceptance::AcceptError;
+use crate::acceptance::kit::{Kit, TokenState, VendorRef};
+use crate::secret::Secret;
+
+/// A host's credentials.
+#[derive(Debug, Clone)]
+pub(super) struct Credentials {
+    pub vendor: String,
+    pub token_id: String,
+    token: Secret<String>,
+    actor: String,
+}
+
+impl Credentials {
+    /// The headers that go into its config file.
+    pub(super) fn headers(&self) -> Value {
+        json!({
+            "Authorization": format!("Bearer {}", self.token.expose()),
+            "X-AgentKeys-Actor": self.actor,
+        })
+    }
+}
+
+/// Everything the two hosts and the auditor need.
+#[derive(Debug)]
+pub(super) struct Stage {
+    /// The server's address, without `/mcp`.
+    pub url: String,
+    pub ca_file: Option<PathBuf>,
+    pub auditor: Secret<String>,
+    pub xiaozhi: Credentials,
+    pub ark: Credentials,
+    pub identity: Identity,
+    server: Option<Listening>,
+}
+
+impl Stage {
+    pub(super) async fn set(
+        against: Against<'_>,
+        agentkeys: &Agentkeys,
+        scratch: &Scratch,
+    ) -> Result<Self, AcceptError> {
+        match against {
+            Against::Server { url, kit, ca_file } => Self::of_kit(url, kit, ca_file),
+            Against::Fresh => Self::fresh(agentkeys, scratch).await,
+        }
+    }
+
+    fn of_kit(url: &str, kit: &Kit, ca_file: Option<&Path>) -> Result<Self, AcceptError> {
+        let main = &kit.actors.main;
+        let credentials = |vendor: &VendorRef| {
+            let held = kit.token(vendor, TokenState::Active, false)?;
+            Ok(Credentials {
+                vendor: vendor.vendor.clone(),
+                token_id: held.id.to_owned(),
+                token: held.text.clone(),
+                actor: main.actor_omni.clone(),
+            })
+        };
+        let url = url.trim_end_matches('/');
+        Ok(Self {
+            url: url.strip_suffix("/mcp").unwrap_or(url).to_owned(),
+            ca_file: ca_file.map(Path::to_owned),
+            auditor: kit.auditor()?.clone(),
+            xiaozhi: credentials(&kit.vendors.first)?,
+            ark: credentials(&kit.vendors.second)?,
+            identity: Identity {
+                actor_omni: main.actor_omni.clone(),
+                alias: main.alias.clone(),
+                parent_omni: main.parent_omni.clone(),
+                derivation_path: main.derivation_path.clone(),
+                wallet: kit.operator.wallet.clone(),
+            },
+            server: None,
+        })
+    }
+
+    /// What the operator of a new machine types, each as a process of its own.
+    async fn fresh(agentkeys: &Agentkeys, scratch: &Scratch) -> Result<Self, AcceptError> {
+        let dir = scratch.path("data").display().to_string();
+        let made = agentkeys
+            .answer(&["init", "--demo", "--dir", &dir, "--json"])
+            .await?;
+        let alias = field(&made, "/actors/0/alias")?;
+        let auditor = [
+            "operator", "token", "create", "--role", "auditor", "--dir", &dir, "--json",
+        ];
+        let show = ["actor", "show", &alias, "--verify", "--dir", &dir, "--json"];
+        let serve = [
+            "serve",
+            "--dir",
+            &dir,
+            "--listen",
+            "127.0.0.1:0",
+            "--operator-listen",
+            "127.0.0.1:0",
+            "--json",
+        ];
+        // CLI and server work on one ledger at the same time, and the proof leans on it.
+        let (server, auditor, actor) = tokio::join!(
+            agentkeys.ready(&serve),
+            agentkeys.answer(&auditor),
+            agentkeys.answer(&show),
+        );
+        let (server, auditor, actor) = (server?, auditor?, actor?);
+        let identity = identity(agentkeys, &dir, &actor).await?;
+        let mcp_url = server.text("mcp_url")?.trim_end_matches('/').to_owned();
+        Ok(Self {
+            url: mcp_url.strip_suffix("/mcp").unwrap_or(&mcp_url).to_owned(),
+            ca_file: None,
+            auditor: Secret::new(field(&auditor, "/token")?),
+            xiaozhi: credentials(&made, "xiaozhi", &identity)?,
+            ark: credentials(&made, "volcano-ark", &identity)?,
+            identity,
+            server: Some(server),
+        })
+    }
+
+    /// Ends the server, if it is ours.
+    pub(super) async fn end(self) {
+        if let Some(server) = self.server {
+            server.end().await;
+        }
+    }
+}
+
+fn field(json: &Value, pointer: &str) -> Result<String, AcceptError> {
+    let text = json.pointer(pointer).and_then(Value::as_str);
+    text.map(str::to_owned).ok_or_else(|| {
+        AcceptError::protocol(
+            "an answer of the command line",
+            format!("it has no {pointer}"),
+        )
+    })
+}
+
+fn credentials(made: &Value, rail: &str, identity: &Identity) -> Result<Credentials, AcceptError> {
+    let vendors = made.get("vendors").and_then(Value::as_array);
+    let of_rail = |v: &&Value| v.get("rail").and_then(Value::as_str) == Some(rail);
+    let vendor = vendors.into_iter().flatten().find(of_rail);
+    let vendor = vendor
+        .ok_or_else(|| AcceptError::protocol("init --demo", format!("no vendor on rail {rail}")))?;
+    Ok(Credentials {
+        vendor: field(vendor, "/vendor")?,
+        token_id: field(vendor, "/token_id")?,
+        token: Secret::new(field(vendor, "/token")?),
+        actor: identity.actor_omni.clone(),
+    })
+}
+
+/// The actor and, above it, the operator's wallet.
+async fn identity(
+    agentkeys: &Agentkeys,
+    dir: &str,
+    actor: &Value,
+) -> Result<Identity, AcceptError> {
+    let text = |json: &Value, key: &str| json.get(key).and_then(Value::as_str).map(str::to_owned);
+    let parent = text(actor, "parent_omni");
+    let wallet = match &parent {
+        None => text(actor, "wallet"),
+        Some(parent) => {
+            let above = agentkeys
+                .answer(&["actor", "show", parent, "--dir", dir, "--json"])
+                .await?;
+            text(&above, "wallet")
+        }
+    };
+    Ok(Identity {
+        actor_omni: field(actor, "/actor_omni")?,
+        alias: field(actor, "/alias")?,
+        parent_omni: parent,
+        derivation_path: text(actor, "derivation_path"),
+        wallet,
+    })
+}

@@ -1,0 +1,101 @@
+//! What keeps a suite from running at all. A check that fails is no error: it is in the report.
+
+use std::path::Path;
+
+use crate::problem::{Exit, Problem};
+
+/// A suite's own failure.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AcceptError {
+    /// A file or folder of ours cannot be used.
+    #[error("{what}: {cause}")]
+    Input {
+        /// Which.
+        what: String,
+        /// Why not.
+        cause: String,
+    },
+    /// The server gave no answer.
+    #[error("{url} cannot be reached: {cause}")]
+    Unreachable {
+        /// Where it was sent.
+        url: String,
+        /// What the network said.
+        cause: String,
+    },
+    /// The server answers, and not in the shape that the contract fixes.
+    #[error("{what}: {cause}")]
+    Protocol {
+        /// Which answer.
+        what: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// A child process of the proof failed.
+    #[error("`agentkeys {what}` failed: {cause}")]
+    Child {
+        /// Its command, without secrets.
+        what: String,
+        /// Its own last words.
+        cause: String,
+    },
+    /// The authority refused what the kit needs.
+    #[error("{what} was refused ({code}): {cause}")]
+    Refused {
+        /// The step.
+        what: String,
+        /// The authority's code.
+        code: String,
+        /// Its words.
+        cause: String,
+    },
+}
+
+impl AcceptError {
+    pub(super) fn input(what: &Path, cause: impl std::fmt::Display) -> Self {
+        Self::Input {
+            what: what.display().to_string(),
+            cause: cause.to_string(),
+        }
+    }
+
+    pub(super) fn protocol(what: &str, cause: impl Into<String>) -> Self {
+        Self::Protocol {
+            what: what.to_owned(),
+            cause: cause.into(),
+        }
+    }
+}
+
+impl From<AcceptError> for Problem {
+    fn from(error: AcceptError) -> Self {
+        let (exit, code, fix) = match &error {
+            AcceptError::Input { .. } => (
+                Exit::Config,
+                "agentkeys.accept.input_invalid",
+                "name a folder made by `agentkeys accept kit --out DIR`, and a URL such as http://127.0.0.1:8088",
+            ),
+            AcceptError::Unreachable { .. } => (
+                Exit::Unreachable,
+                "agentkeys.accept.unreachable",
+                "check the address, that the server runs, and its certificate (`--ca-file` for a private one)",
+            ),
+            AcceptError::Protocol { .. } => (
+                Exit::Acceptance,
+                "agentkeys.accept.protocol",
+                "the server's answer has not the shape that the contract fixes; correct the server",
+            ),
+            AcceptError::Child { .. } => (
+                Exit::Acceptance,
+                "agentkeys.accept.child_failed",
+                "read its last words above; the same command can be run by hand",
+            ),
+            AcceptError::Refused { .. } => (
+                Exit::Failed,
+                "agentkeys.accept.kit_refused",
+                "make the kit in the folder of the server under proof, with `--dir`",
+            ),
+        };
+        Self::new(exit, code, error.to_string(), fix)
+    }
+}

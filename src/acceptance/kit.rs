@@ -1,0 +1,375 @@
+//! What a suite brings along: throw-away actors, vendors and tokens in every state, as files.
+//!
+//! `kit.json` names them; each token is a file of its own beside it, readable by its owner only.
+
+mod make;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::AcceptError;
+use crate::secret::Secret;
+
+pub use make::{make, remove};
+
+const FILE: &str = "kit.json";
+const FORMAT: u32 = 1;
+
+/// A kit as it lies in its folder, with its tokens read.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Kit {
+    /// Version of this format.
+    format: u32,
+    /// What all its names have in common.
+    pub id: String,
+    /// Under whom its actors hang.
+    pub operator: Operator,
+    /// Its actors.
+    pub actors: Actors,
+    /// Its vendors.
+    pub vendors: Vendors,
+    /// What was granted, so that it can be taken back.
+    pub bindings: Vec<Bound>,
+    /// What the main actor remembers.
+    pub memories: Memories,
+    /// Its tokens, without their secrets.
+    pub tokens: Vec<Token>,
+    #[serde(skip)]
+    secrets: HashMap<String, Secret<String>>,
+}
+
+/// The operator of the authority that the kit was made in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Operator {
+    /// Its master omni.
+    pub omni: String,
+    /// The wallet it comes from.
+    pub wallet: Option<String>,
+}
+
+/// An actor.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Named {
+    /// Its registered name.
+    pub alias: String,
+    /// Its id.
+    pub actor_omni: String,
+    /// The node above it.
+    pub parent_omni: Option<String>,
+    /// How it is derived from that node.
+    pub derivation_path: Option<String>,
+}
+
+/// The actors of a kit.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Actors {
+    /// Bound to all three vendors; remembers something in every namespace.
+    pub main: Named,
+    /// Bound to the first vendor and not to the second.
+    pub first_only: Named,
+    /// Bound to the second vendor and to no other.
+    pub second_only: Named,
+    /// Bound to nobody.
+    pub unbound: Named,
+}
+
+/// A vendor.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct VendorRef {
+    /// Its name.
+    pub vendor: String,
+    /// Its rail.
+    pub rail: String,
+}
+
+/// The vendors of a kit.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Vendors {
+    /// On rail `xiaozhi`.
+    pub first: VendorRef,
+    /// On rail `volcano-ark`.
+    pub second: VendorRef,
+    /// On rail `other`, where answers come as the specification says.
+    pub plain: VendorRef,
+}
+
+/// One binding.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Bound {
+    /// Alias of the actor.
+    pub actor: String,
+    /// The vendor.
+    pub vendor: String,
+    /// Namespaces to read.
+    pub read: String,
+    /// Namespaces to write.
+    pub write: String,
+    /// Scopes.
+    pub scopes: Vec<String>,
+}
+
+/// What the main actor remembers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Memories {
+    /// Never granted.
+    pub personal: String,
+    /// Never granted.
+    pub family: String,
+    /// Never granted.
+    pub work: String,
+    /// Granted to all three vendors.
+    pub travel: String,
+}
+
+/// What became of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenState {
+    /// Works.
+    Active,
+    /// Its time is over, a second after the kit was made.
+    Expired,
+    /// It was taken back.
+    Revoked,
+    /// It was replaced, with no overlap.
+    RotatedOut,
+    /// It replaced another.
+    Successor,
+}
+
+/// One token.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Token {
+    /// Its id, which rows name.
+    pub token_id: String,
+    /// What became of it.
+    pub state: TokenState,
+    /// Its vendor; none for the auditor's.
+    pub vendor: Option<String>,
+    /// Whether it is pinned to the main actor.
+    pub pinned: bool,
+    /// When its time is over.
+    pub expires_at: String,
+    /// The file that holds it, beside `kit.json`.
+    pub file: String,
+}
+
+/// A token with its text.
+#[derive(Debug, Clone)]
+pub(super) struct Held<'a> {
+    pub id: &'a str,
+    pub text: &'a Secret<String>,
+}
+
+impl Kit {
+    /// A vendor's token in a state.
+    pub(super) fn token(
+        &self,
+        vendor: &VendorRef,
+        state: TokenState,
+        pinned: bool,
+    ) -> Result<Held<'_>, AcceptError> {
+        self.find(|t| {
+            t.vendor.as_deref() == Some(vendor.vendor.as_str())
+                && t.state == state
+                && t.pinned == pinned
+        })
+    }
+
+    /// The token that reads the log.
+    pub(super) fn auditor(&self) -> Result<&Secret<String>, AcceptError> {
+        self.find(|t| t.vendor.is_none()).map(|held| held.text)
+    }
+
+    fn find(&self, wanted: impl Fn(&Token) -> bool) -> Result<Held<'_>, AcceptError> {
+        let token = self.tokens.iter().find(|t| wanted(t));
+        let held = token.and_then(|t| {
+            let text = self.secrets.get(&t.file)?;
+            Some(Held {
+                id: &t.token_id,
+                text,
+            })
+        });
+        held.ok_or_else(|| AcceptError::Input {
+            what: FILE.to_owned(),
+            cause: "lacks a token that this suite needs; make a new kit".to_owned(),
+        })
+    }
+
+    /// The tokens that are to be over by now, with when.
+    pub(super) fn expiring(&self) -> impl Iterator<Item = &str> {
+        self.tokens
+            .iter()
+            .filter(|t| t.state == TokenState::Expired)
+            .map(|t| t.expires_at.as_str())
+    }
+
+    /// What a kit is, without a secret.
+    pub fn to_json(&self, dir: &Path) -> serde_json::Value {
+        let actors = &self.actors;
+        let actors = [
+            &actors.main,
+            &actors.first_only,
+            &actors.second_only,
+            &actors.unbound,
+        ];
+        let actors =
+            actors.map(|a| serde_json::json!({"alias": a.alias, "actor_omni": a.actor_omni}));
+        let vendors = &self.vendors;
+        let vendors = [&vendors.first, &vendors.second, &vendors.plain];
+        serde_json::json!({
+            "dir": dir.display().to_string(), "id": self.id, "actors": actors, "vendors": vendors,
+            "tokens": self.tokens.len(),
+        })
+    }
+
+    /// Whether a row's vendor is one of this kit's.
+    pub(super) fn owns(&self, vendor: &str) -> bool {
+        [
+            &self.vendors.first,
+            &self.vendors.second,
+            &self.vendors.plain,
+        ]
+        .iter()
+        .any(|v| v.vendor == vendor)
+    }
+}
+
+/// Reads a kit from its folder.
+pub fn load(dir: &Path) -> Result<Kit, AcceptError> {
+    let path = dir.join(FILE);
+    let bytes = std::fs::read(&path).map_err(|e| AcceptError::input(&path, e))?;
+    let mut kit: Kit = serde_json::from_slice(&bytes).map_err(|e| AcceptError::input(&path, e))?;
+    if kit.format != FORMAT {
+        let cause = format!("is of format {}, this program knows {FORMAT}", kit.format);
+        return Err(AcceptError::input(&path, cause));
+    }
+    for token in &kit.tokens {
+        let path = token_path(dir, &token.file)?;
+        let text = std::fs::read_to_string(&path).map_err(|e| AcceptError::input(&path, e))?;
+        let text = Secret::new(text.trim().to_owned());
+        kit.secrets.insert(token.file.clone(), text);
+    }
+    Ok(kit)
+}
+
+/// A token's file; a kit from somebody else may not name one outside its folder.
+fn token_path(dir: &Path, file: &str) -> Result<PathBuf, AcceptError> {
+    let plain = file
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    if !plain || file.starts_with('.') {
+        return Err(AcceptError::input(
+            &dir.join(FILE),
+            "names a file outside its folder",
+        ));
+    }
+    Ok(dir.join(file))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// A kit that no server knows, for tables and pure functions.
+    pub(in crate::acceptance) fn paper() -> Kit {
+        let named = |alias: &str, digit: char| Named {
+            alias: alias.to_owned(),
+            actor_omni: format!("0x{}", String::from(digit).repeat(64)),
+            parent_omni: None,
+            derivation_path: None,
+        };
+        let vendor = |name: &str, rail: &str| VendorRef {
+            vendor: name.to_owned(),
+            rail: rail.to_owned(),
+        };
+        let mut kit = Kit {
+            format: FORMAT,
+            id: "paper".to_owned(),
+            operator: Operator {
+                omni: format!("0x{}", "e".repeat(64)),
+                wallet: None,
+            },
+            actors: Actors {
+                main: named("kit_paper_a", 'a'),
+                first_only: named("kit_paper_first", 'b'),
+                second_only: named("kit_paper_second", 'c'),
+                unbound: named("kit_paper_unbound", 'd'),
+            },
+            vendors: Vendors {
+                first: vendor("kit-paper-x", "xiaozhi"),
+                second: vendor("kit-paper-v", "volcano-ark"),
+                plain: vendor("kit-paper-d", "other"),
+            },
+            bindings: Vec::new(),
+            memories: Memories {
+                personal: "p".to_owned(),
+                family: "f".to_owned(),
+                work: "w".to_owned(),
+                travel: "t".to_owned(),
+            },
+            tokens: Vec::new(),
+            secrets: HashMap::new(),
+        };
+        let mut add = |vendor: Option<&str>, state, pinned| {
+            let number = u8::try_from(kit.tokens.len()).unwrap();
+            let (id, text, _) = crate::authority::token::issue([number; 8], [number; 32]);
+            let file = format!("{id}.token");
+            kit.secrets
+                .insert(file.clone(), Secret::new(text.expose().to_owned()));
+            kit.tokens.push(Token {
+                token_id: id.to_string(),
+                state,
+                vendor: vendor.map(str::to_owned),
+                pinned,
+                expires_at: "2026-01-01T00:00:00Z".to_owned(),
+                file,
+            });
+        };
+        for vendor in ["kit-paper-x", "kit-paper-v", "kit-paper-d"] {
+            for state in make::STATES {
+                for pinned in [false, true] {
+                    add(Some(vendor), state, pinned);
+                }
+            }
+        }
+        add(None, TokenState::Active, false);
+        kit
+    }
+
+    #[test]
+    fn a_kit_comes_back_from_its_folder_and_stays_inside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut kit = paper();
+        for token in &kit.tokens {
+            std::fs::write(dir.path().join(&token.file), "akv_x\n").unwrap();
+        }
+        let write = |kit: &Kit| {
+            std::fs::write(dir.path().join(FILE), serde_json::to_vec(kit).unwrap()).unwrap();
+        };
+        write(&kit);
+        let back = load(dir.path()).unwrap();
+        let held = back
+            .token(&back.vendors.first, TokenState::Expired, true)
+            .unwrap();
+        assert_eq!(held.text.expose(), "akv_x");
+        assert_eq!(back.auditor().unwrap().expose(), "akv_x");
+        assert!(!format!("{back:?}").contains("akv_x"));
+        for file in ["../x", "/etc/passwd", ".ssh"] {
+            kit.tokens[0].file = file.to_owned();
+            write(&kit);
+            assert!(load(dir.path()).is_err(), "{file}");
+        }
+        kit.format = 2;
+        write(&kit);
+        assert!(
+            load(dir.path())
+                .unwrap_err()
+                .to_string()
+                .contains("format 2")
+        );
+    }
+}

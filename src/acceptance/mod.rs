@@ -1,0 +1,29 @@
+//! Proofs and suites that come in from outside, as a host does: URLs, tokens and files.
+//!
+//! Only `kit::make` knows the authority, since somebody has to prepare what the suites use. All
+//! else here could be pointed at a server of anyone's; a suite that went round the door would
+//! prove nothing.
+
+mod client;
+pub mod cross_rail;
+mod error;
+mod events;
+pub mod kit;
+mod matrix;
+mod mcp;
+pub mod negative_auth;
+pub mod report;
+mod rows;
+pub mod tools;
+
+pub use client::Trust;
+pub use error::AcceptError;
+pub use report::{Check, Report, Status};
+
+/// Fresh random bytes, for names and lines that nobody could have known before.
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    // aws-lc aborts before it hands out predictable bytes; there is no error to handle.
+    aws_lc_rs::rand::fill(&mut bytes).unwrap_or_else(|_| std::process::abort());
+    bytes
+}

@@ -1,0 +1,345 @@
+//! What a suite found, for people, for scripts and for CI.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::problem::{Exit, Problem};
+use crate::text::clean_to;
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// As expected.
+    Passed,
+    /// Otherwise than expected.
+    Failed,
+    /// Not run, for want of something it needs.
+    Skipped,
+}
+
+/// Shows a word in the colour of what it means; whoever prints decides whether there is colour.
+pub type Painter<'a> = &'a dyn Fn(&str, Status) -> String;
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// Stable; what `--allow-skip` names.
+    pub id: String,
+    /// How it ended.
+    pub status: Status,
+    /// What should have been.
+    pub expected: String,
+    /// What was.
+    pub got: String,
+    /// What to do about it; empty when nothing.
+    pub fix: String,
+}
+
+impl Check {
+    /// A check that passed if `passed`.
+    pub fn of(id: impl Into<String>, passed: bool, expected: &str, got: &str, fix: &str) -> Self {
+        Self {
+            id: id.into(),
+            status: if passed {
+                Status::Passed
+            } else {
+                Status::Failed
+            },
+            expected: clean_to(expected, 600),
+            got: clean_to(got, 600),
+            fix: if passed {
+                String::new()
+            } else {
+                fix.to_owned()
+            },
+        }
+    }
+
+    /// A check that could not be made.
+    pub fn skipped(id: impl Into<String>, why: &str, fix: &str) -> Self {
+        Self {
+            id: id.into(),
+            status: Status::Skipped,
+            expected: "the check to run".to_owned(),
+            got: clean_to(why, 600),
+            fix: fix.to_owned(),
+        }
+    }
+}
+
+/// A suite's result against one server.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Its name.
+    pub suite: &'static str,
+    /// The server.
+    pub url: String,
+    /// Every check, in the order they ran.
+    pub checks: Vec<Check>,
+    /// Facts to print above the sum: counts, what was measured.
+    pub notes: Vec<String>,
+    allowed: Vec<String>,
+}
+
+impl Report {
+    /// An empty report, which has not passed.
+    pub fn new(suite: &'static str, url: &str) -> Self {
+        Self {
+            suite,
+            url: url.to_owned(),
+            checks: Vec::new(),
+            notes: Vec::new(),
+            allowed: Vec::new(),
+        }
+    }
+
+    /// Lets these checks be skipped without failing the suite.
+    pub fn allow_skips(&mut self, ids: &[String]) {
+        self.allowed = ids.to_vec();
+    }
+
+    /// Checks by how they ended: passed, failed, skipped.
+    pub fn counts(&self) -> (usize, usize, usize) {
+        let count = |status| self.checks.iter().filter(|c| c.status == status).count();
+        (
+            count(Status::Passed),
+            count(Status::Failed),
+            count(Status::Skipped),
+        )
+    }
+
+    /// Nothing failed, nothing was skipped that had to run, and something passed.
+    pub fn passed(&self) -> bool {
+        self.counts().0 > 0 && self.blocking().next().is_none()
+    }
+
+    fn blocking(&self) -> impl Iterator<Item = &Check> {
+        self.checks.iter().filter(|c| match c.status {
+            Status::Passed => false,
+            Status::Failed => true,
+            Status::Skipped => !self.allowed.contains(&c.id),
+        })
+    }
+
+    /// Exit 6 with the first check that keeps the suite from passing.
+    pub fn verdict(&self) -> Result<(), Problem> {
+        if self.passed() {
+            return Ok(());
+        }
+        let all = self.blocking().count();
+        let (cause, fix) = match self.blocking().next() {
+            Some(check) if check.status == Status::Skipped => (
+                format!("{}: `{}` was skipped: {}", self.suite, check.id, check.got),
+                format!(
+                    "{}, or allow it with `--allow-skip {}`",
+                    check.fix, check.id
+                ),
+            ),
+            Some(check) => (
+                format!(
+                    "{}: `{}` failed ({all} in all): expected {}, got {}",
+                    self.suite, check.id, check.expected, check.got
+                ),
+                check.fix.clone(),
+            ),
+            None => (
+                format!("{}: no check ran, so nothing is shown", self.suite),
+                "give the suite what it needs: `--kit DIR` and a server that answers".to_owned(),
+            ),
+        };
+        Err(Problem::new(
+            Exit::Acceptance,
+            "agentkeys.accept.failed",
+            cause,
+            fix,
+        ))
+    }
+
+    /// The shape that scripts rely on.
+    pub fn to_json(&self) -> Value {
+        let (passed, failed, skipped) = self.counts();
+        json!({
+            "suite": self.suite, "url": self.url, "passed": self.passed(),
+            "counts": {"passed": passed, "failed": failed, "skipped": skipped},
+            "checks": self.checks,
+        })
+    }
+
+    /// For people: passed checks by group, the others one by one.
+    pub fn to_text(&self, paint: Painter<'_>) -> String {
+        let mut out = format!("{} against {}\n", self.suite, clean_to(&self.url, 200));
+        for (group, count) in self.groups() {
+            let ok = paint("ok  ", Status::Passed);
+            let _ = writeln!(out, "  {ok} {group} ({count})");
+        }
+        for check in self.checks.iter().filter(|c| c.status != Status::Passed) {
+            let word = if check.status == Status::Skipped {
+                "skip"
+            } else {
+                "FAIL"
+            };
+            let _ = writeln!(out, "  {} {}", paint(word, check.status), check.id);
+            let _ = writeln!(out, "       expected: {}", check.expected);
+            let _ = writeln!(out, "       got:      {}", check.got);
+            let _ = writeln!(out, "       fix:      {}", check.fix);
+        }
+        for note in &self.notes {
+            let _ = writeln!(out, "  {note}");
+        }
+        let (passed, failed, skipped) = self.counts();
+        let word = if self.passed() {
+            paint("passed", Status::Passed)
+        } else {
+            paint("FAILED", Status::Failed)
+        };
+        let _ = write!(
+            out,
+            "{word}: {passed} passed, {failed} failed, {skipped} skipped"
+        );
+        out
+    }
+
+    /// Passed checks by the part of their id before the first `/`, in the order they ran.
+    fn groups(&self) -> Vec<(&str, usize)> {
+        let mut place = BTreeMap::new();
+        let mut groups: Vec<(&str, usize)> = Vec::new();
+        for check in self.checks.iter().filter(|c| c.status == Status::Passed) {
+            let name = check.id.split('/').next().unwrap_or(&check.id);
+            let at = *place.entry(name).or_insert_with(|| {
+                groups.push((name, 0));
+                groups.len() - 1
+            });
+            groups[at].1 += 1;
+        }
+        groups
+    }
+
+    /// For CI: one suite, one case per check.
+    pub fn to_junit(&self) -> Result<String, Problem> {
+        let mut suite = TestSuite::new(self.suite);
+        for check in &self.checks {
+            let status = match check.status {
+                Status::Passed => TestCaseStatus::success(),
+                Status::Skipped => {
+                    let mut status = if self.allowed.contains(&check.id) {
+                        TestCaseStatus::skipped()
+                    } else {
+                        TestCaseStatus::non_success(NonSuccessKind::Failure)
+                    };
+                    status.set_message(format!("skipped: {}", check.got));
+                    status
+                }
+                Status::Failed => {
+                    let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+                    status.set_message(format!("expected {}, got {}", check.expected, check.got));
+                    status.set_description(check.fix.as_str());
+                    status
+                }
+            };
+            let mut case = TestCase::new(check.id.as_str(), status);
+            case.set_classname(format!("agentkeys.accept.{}", self.suite));
+            suite.add_test_case(case);
+        }
+        let mut report = quick_junit::Report::new("agentkeys accept");
+        report.add_test_suite(suite);
+        report.to_string().map_err(|e| {
+            Problem::new(
+                Exit::Failed,
+                "agentkeys.accept.junit",
+                format!("the JUnit report cannot be written: {e}"),
+                "leave `--junit` out and use `--json`",
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn report(checks: Vec<Check>) -> Report {
+        let mut report = Report::new("tools", "http://127.0.0.1:1");
+        report.checks = checks;
+        report
+    }
+
+    fn passed(id: &str) -> Check {
+        Check::of(id, true, "a", "a", "")
+    }
+
+    #[test]
+    fn the_json_is_the_contract() {
+        let json = report(vec![passed("a/1"), Check::of("b", false, "x", "y", "z")]).to_json();
+        assert_eq!(
+            json,
+            json!({"suite": "tools", "url": "http://127.0.0.1:1", "passed": false,
+            "counts": {"passed": 1, "failed": 1, "skipped": 0},
+            "checks": [
+                {"id": "a/1", "status": "passed", "expected": "a", "got": "a", "fix": ""},
+                {"id": "b", "status": "failed", "expected": "x", "got": "y", "fix": "z"},
+            ]})
+        );
+    }
+
+    #[test]
+    fn nothing_and_skips_do_not_pass() {
+        assert_eq!(report(vec![]).verdict().unwrap_err().exit, Exit::Acceptance);
+        let mut skipping = report(vec![
+            passed("a"),
+            Check::skipped("b", "no key", "get a key"),
+        ]);
+        let problem = skipping.verdict().unwrap_err();
+        assert!(
+            problem.cause.contains("`b` was skipped") && problem.fix.contains("--allow-skip b")
+        );
+        skipping.allow_skips(&["b".to_owned()]);
+        skipping.verdict().unwrap();
+        skipping.checks.remove(0);
+        assert!(!skipping.passed(), "only skips show nothing");
+    }
+
+    #[test]
+    fn junit_counts_failures_and_unallowed_skips() {
+        let mut report = report(vec![
+            passed("a"),
+            Check::of("b", false, "<x>", "\u{1b}y", "z"),
+            Check::skipped("c", "w", "f"),
+        ]);
+        let xml = report.to_junit().unwrap();
+        assert!(
+            xml.contains(r#"tests="3" "#) && xml.contains(r#"failures="2""#),
+            "{xml}"
+        );
+        assert!(xml.contains("&lt;x&gt;"));
+        report.allow_skips(&["c".to_owned()]);
+        let xml = report.to_junit().unwrap();
+        assert!(
+            xml.contains(r#"failures="1""#) && xml.contains("<skipped"),
+            "{xml}"
+        );
+    }
+
+    #[test]
+    fn text_groups_what_passed_and_shows_what_did_not() {
+        let text = report(vec![
+            passed("g/1"),
+            passed("g/2"),
+            Check::of("h", false, "one row", "two", "look"),
+        ])
+        .to_text(&|word, _| word.to_owned());
+        assert!(
+            text.contains("ok   g (2)") && text.contains("FAIL h"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("FAILED: 2 passed, 1 failed, 0 skipped"),
+            "{text}"
+        );
+    }
+}
