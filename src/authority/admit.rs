@@ -179,7 +179,7 @@ impl Authority {
             }
             Wants::Reader => reader_principal(token, frame)?,
             Wants::Anyone => Principal::new(
-                Who::Known(token.role),
+                Who::Known(token.role, token.vendor.clone()),
                 Some(token.id.clone()),
                 None,
                 frame.clone(),

@@ -92,10 +92,10 @@ impl Subject {
     pub fn of(principal: &Principal) -> Self {
         Self {
             actor: principal.scope().map(|s| (s.actor(), s.operator())),
-            vendor: principal.vendor().map(|v| (v.name.clone(), v.rail)),
+            vendor: principal.vendor_named(),
             token_id: principal.token_id().map(str::to_owned),
             role: principal
-                .vendor()
+                .vendor_named()
                 .is_none()
                 .then(|| principal.role().as_str()),
         }

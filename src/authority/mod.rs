@@ -18,6 +18,7 @@ pub mod policy;
 pub mod ports;
 pub mod principal;
 pub mod refusal;
+mod reload;
 pub mod token;
 pub mod words;
 

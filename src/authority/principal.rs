@@ -111,7 +111,7 @@ pub enum Who {
     /// Reads one actor's audit in some namespaces.
     Viewer(Omni, NamespaceSet),
     /// Holds a good token of this role; nothing more was asked.
-    Known(Role),
+    Known(Role, Option<super::ports::VendorRow>),
 }
 
 /// An authenticated caller.
@@ -183,6 +183,15 @@ impl Principal {
         }
     }
 
+    /// The vendor's name and rail, also where nothing more than the token was asked for.
+    pub fn vendor_named(&self) -> Option<(String, Rail)> {
+        match &self.who {
+            Who::Vendor(caller) => Some((caller.name.clone(), caller.rail)),
+            Who::Known(_, Some(vendor)) => Some((vendor.name.clone(), vendor.rail)),
+            _ => None,
+        }
+    }
+
     /// Its role.
     pub const fn role(&self) -> Role {
         match self.who {
@@ -191,7 +200,7 @@ impl Principal {
             Who::Auditor => Role::Auditor,
             Who::Parent(_) => Role::Parent,
             Who::Viewer(..) => Role::Viewer,
-            Who::Known(role) => role,
+            Who::Known(role, _) => role,
         }
     }
 }

@@ -34,12 +34,23 @@ pub struct Face {
 
 /// Where a tool call leaves a refusal that only the HTTP edge can give its status.
 #[derive(Clone, Default)]
-pub struct Left(Arc<Mutex<Option<Refusal>>>);
+pub struct Left(Arc<Mutex<Seen>>);
+
+#[derive(Default)]
+struct Seen {
+    called: bool,
+    refusal: Option<Refusal>,
+}
 
 impl Left {
     /// Takes what was left.
     pub fn take(&self) -> Option<Refusal> {
-        self.0.lock().take()
+        self.0.lock().refusal.take()
+    }
+
+    /// Whether the call reached a tool, and so has its row.
+    pub fn called(&self) -> bool {
+        self.0.lock().called
     }
 }
 
@@ -176,6 +187,10 @@ impl ServerHandler for Face {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let principal = principal(&context)?;
+        let left = parts(&context).and_then(|p| p.extensions.get::<Left>());
+        if let Some(left) = left {
+            left.0.lock().called = true;
+        }
         match self.call(principal, request).await {
             Ok(Ok(answer)) => {
                 let shown = hosts::profile(principal.frame().profile).show(&answer);
@@ -184,8 +199,8 @@ impl ServerHandler for Face {
             Ok(Err(error)) => Err(error),
             Err(refusal) => {
                 let error = ErrorData::internal_error(refusal.cause.message(), None);
-                if let Some(left) = parts(&context).and_then(|p| p.extensions.get::<Left>()) {
-                    *left.0.lock() = Some(refusal);
+                if let Some(left) = left {
+                    left.0.lock().refusal = Some(refusal);
                 }
                 Err(error)
             }

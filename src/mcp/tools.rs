@@ -402,9 +402,34 @@ fn memory_put(args: &mut Args) -> Result<Call, InputProblem> {
     }))
 }
 
+/// The longest scope, in bytes.
+const MAX_SCOPE: usize = 80;
+
+/// The longest text in `params`, in bytes.
+const MAX_PARAM: usize = 128;
+
+/// Params whose texts are short: they are kept, compared and shown.
+fn bounded(params: Map<String, Value>) -> Result<Map<String, Value>, InputProblem> {
+    let long = |v: &Value| v.as_str().is_some_and(|t| t.len() > MAX_PARAM);
+    match params.iter().find(|(_, v)| long(v)) {
+        Some((key, _)) => Err(Args::invalid(
+            &crate::text::clean_to(key, 40),
+            "at most 128 characters long",
+        )),
+        None => Ok(params),
+    }
+}
+
 fn permission_check(args: &mut Args) -> Result<Call, InputProblem> {
     let scope = args.text("scope")?.to_owned();
-    let mut params = args.object("params")?;
+    if scope.len() > MAX_SCOPE {
+        let message = format!("a scope has at most {MAX_SCOPE} characters");
+        return Err(InputProblem::new(
+            "agentkeys.permission.scope_too_long",
+            message,
+        ));
+    }
+    let mut params = bounded(args.object("params")?)?;
     if let Some(amount) = args.map.remove("amount_rmb") {
         params.entry("amount_rmb").or_insert(amount);
     }
@@ -427,7 +452,7 @@ fn cap_mint(args: &mut Args) -> Result<Call, InputProblem> {
             "`ttl` is a whole number of seconds from 1 on",
         )
     })?;
-    let params = args.object("params")?;
+    let params = bounded(args.object("params")?)?;
     Ok(Call::CapMint(Box::new(Mint { op, params, ttl })))
 }
 

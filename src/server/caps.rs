@@ -4,7 +4,7 @@ use super::knock::header;
 use super::{App, edge};
 use crate::authority::Answer;
 use crate::authority::admit::{Header, Knock, Turned};
-use crate::authority::calls::spend::Act;
+use crate::authority::calls::spend::{Act, Endpoint};
 use crate::authority::refusal::Cause;
 use crate::authority::words::Door;
 use crate::secret::Secret;
@@ -25,7 +25,7 @@ pub(super) async fn memory_get(
     peer: Peer,
     request: Request<Body>,
 ) -> Response {
-    spend(app, peer, request, |_| Some(Act::Get)).await
+    spend(app, peer, request, Endpoint::MemoryGet).await
 }
 
 pub(super) async fn memory_put(
@@ -33,23 +33,11 @@ pub(super) async fn memory_put(
     peer: Peer,
     request: Request<Body>,
 ) -> Response {
-    let act = |body: &Map<String, Value>| {
-        let text = body.get("plaintext_b64")?.as_str()?;
-        let bytes = base64::engine::general_purpose::STANDARD
-            .decode(text)
-            .ok()?;
-        let content = Secret::new(String::from_utf8(bytes).ok()?);
-        Some(Act::Put { content })
-    };
-    spend(app, peer, request, act).await
+    spend(app, peer, request, Endpoint::MemoryPut).await
 }
 
 pub(super) async fn redeem(app: State<Arc<App>>, peer: Peer, request: Request<Body>) -> Response {
-    let act = |body: &Map<String, Value>| {
-        let amount = body.get("amount_rmb")?.clone();
-        Some(Act::Redeem { amount })
-    };
-    spend(app, peer, request, act).await
+    spend(app, peer, request, Endpoint::Redeem).await
 }
 
 pub(super) async fn introspect(
@@ -57,46 +45,57 @@ pub(super) async fn introspect(
     peer: Peer,
     request: Request<Body>,
 ) -> Response {
-    spend(app, peer, request, |_| Some(Act::Introspect)).await
+    spend(app, peer, request, Endpoint::Introspect).await
+}
+
+/// What an endpoint's body asks for; nothing when a part is missing or is not what it must be.
+fn act(endpoint: Endpoint, body: &Map<String, Value>) -> Option<Act> {
+    Some(match endpoint {
+        Endpoint::MemoryGet => Act::Get,
+        Endpoint::MemoryPut => {
+            let text = body.get("plaintext_b64")?.as_str()?;
+            let bytes = base64::engine::general_purpose::STANDARD
+                .decode(text)
+                .ok()?;
+            let content = Secret::new(String::from_utf8(bytes).ok()?);
+            Act::Put { content }
+        }
+        Endpoint::Redeem => Act::Redeem {
+            amount: body.get("amount_rmb")?.clone(),
+        },
+        Endpoint::Introspect => Act::Introspect,
+    })
 }
 
 async fn spend(
     State(app): State<Arc<App>>,
     ConnectInfo(peer): Peer,
     request: Request<Body>,
-    act: impl Fn(&Map<String, Value>) -> Option<Act> + Send,
+    endpoint: Endpoint,
 ) -> Response {
     let (parts, body) = request.into_parts();
     let body = edge::read(body).await;
-    let parsed = body.and_then(|bytes| match crate::mcp::frame::strict(&bytes) {
+    let body = body.and_then(|bytes| match crate::mcp::frame::strict(&bytes) {
         Ok(Value::Object(map)) => Ok(map),
         _ => Err(Cause::RequestMalformed),
     });
-    let (found, body) = match parsed {
-        Ok(body) => (None, body),
-        Err(cause) => (Some(cause), Map::new()),
-    };
-    let cap = body.get("cap").and_then(Value::as_str);
-    let act = act(&body);
+    let asked = body.as_ref().map_err(|cause| *cause).and_then(|body| {
+        let cap = body.get("cap").and_then(Value::as_str);
+        cap.zip(act(endpoint, body)).ok_or(Cause::RequestMalformed)
+    });
     let source = app.proxies.source(peer, &parts.headers).to_string();
-    let incomplete = (cap.is_none() || act.is_none()).then_some(Cause::RequestMalformed);
     let knock = Knock {
         authorization: header(&parts.headers, AUTHORIZATION),
         actor: Header::Absent,
         argument: None,
-        asked: parts.uri.path(),
-        found: found.or(incomplete),
+        asked: endpoint.name(),
+        found: None,
         seen: None,
         source: &source,
         protocol: "worker",
         door: Door::Worker,
     };
-    let act = act.unwrap_or(Act::Introspect);
-    match app
-        .authority
-        .spend(&knock, cap.unwrap_or_default(), act)
-        .await
-    {
+    match app.authority.spend(&knock, endpoint, asked).await {
         Ok(outcome) => answer(&outcome.answer),
         Err(Turned { refusal, .. }) => {
             let mut body = refusal.to_body(&Value::Null);
@@ -111,13 +110,7 @@ pub(super) fn answer(answer: &Answer) -> Response {
     let Answer::Invalid(problem) = answer else {
         return axum::Json(answer.to_json()).into_response();
     };
-    let status = match problem.code.rsplit('.').next() {
-        Some("not_found" | "version_not_found") => StatusCode::NOT_FOUND,
-        Some("content_too_large") => StatusCode::PAYLOAD_TOO_LARGE,
-        Some("integrity_error") => StatusCode::INTERNAL_SERVER_ERROR,
-        Some("busy" | "exists") => StatusCode::CONFLICT,
-        _ => StatusCode::BAD_REQUEST,
-    };
+    let status = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::BAD_REQUEST);
     let error = json!({
         "code": status.as_u16(), "message": problem.message, "data": {"code": problem.code},
     });

@@ -206,21 +206,18 @@ async fn pass_on(
         .headers
         .get(CONTENT_TYPE)
         .is_some_and(|t| t.as_bytes().starts_with(b"application/json"));
-    if head.status == StatusCode::BAD_REQUEST || (head.status.is_client_error() && !is_json) {
+    // What the SDK refused on its own has no row yet; nor has a tool call it did not pass on.
+    let uncalled = frame.tool.is_some() && !left.called();
+    let refused = head.status == StatusCode::BAD_REQUEST;
+    if refused || uncalled || (head.status.is_client_error() && !is_json) {
         let status = head.status.as_u16();
         let noted = app
             .authority
             .note_protocol_refusal(&principal, frame.asked(), status)
             .await;
         if let Err(refusal) = noted {
-            return carry(
-                &Turned {
-                    refusal,
-                    profile: None,
-                },
-                frame,
-                wants_sse,
-            );
+            let profile = None;
+            return carry(&Turned { refusal, profile }, frame, wants_sse);
         }
     }
     if head.status.is_client_error() && !is_json {

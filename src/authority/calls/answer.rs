@@ -117,8 +117,8 @@ pub struct Put {
     pub sha256: String,
     /// Name of the sealed object.
     pub object_key: String,
-    /// Its length.
-    pub envelope_size: u64,
+    /// Its length; only for who may read it.
+    pub envelope_size: Option<u64>,
     /// Nothing was written: it was so already.
     pub unchanged: bool,
 }
@@ -203,8 +203,10 @@ impl Answer {
                 let mut out = json!({
                     "ok": true, "namespace": put.namespace, "version": put.version,
                     "sha256": put.sha256, "object_key": put.object_key,
-                    "envelope_size": put.envelope_size,
                 });
+                if let Some(size) = put.envelope_size {
+                    out["envelope_size"] = size.into();
+                }
                 if put.unchanged {
                     out["unchanged"] = true.into();
                 }

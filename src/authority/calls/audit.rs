@@ -1,12 +1,11 @@
 //! What an agent states for the record, and who may read the record.
 
 use super::answer::Answer;
-use super::{ATTEMPTS, Cx, OpKind, tag};
+use super::{Cx, Done, Halt, OpKind, tag};
 use crate::authority::event::{Ending, Row, Subject};
 use crate::authority::identity::Omni;
 use crate::authority::ports::{
-    AuditProof, AuditReach, Committed, Effect, EventFilter, Guard, LoggedEvent, Salt, Slot, Test,
-    Unit,
+    AuditProof, AuditReach, Committed, Effect, EventFilter, Guard, LoggedEvent, Slot, Test, Unit,
 };
 use crate::authority::principal::{Principal, Who};
 use crate::authority::words::NamespaceSet;
@@ -29,105 +28,78 @@ pub struct Statement {
 }
 
 /// `agentkeys.audit.append`
-pub(super) async fn append(cx: &Cx<'_>, statement: &Statement) -> Result<Outcome, Refusal> {
+pub(super) async fn append(cx: &Cx<'_>, statement: &Statement) -> Done {
     let (_, scope) = cx.caller()?;
-    for _ in 0..ATTEMPTS {
-        let facts = cx
-            .authority
-            .ledger()
-            .salt(scope, Slot::Statements)
-            .await
-            .map_err(unavailable)?;
-        let (salt, new_salt) = match facts.salt {
-            Some(salt) => (salt, false),
-            None => (
-                Salt {
-                    epoch: facts.next_epoch,
-                    bytes: Secret::new(cx.authority.random()),
-                },
-                true,
-            ),
-        };
-        let text = statement.json.expose().as_bytes();
-        let row = Row::new(OpKind::AgentStatement, APPEND, Ending::Accept, "stated")
-            .with(
-                "detail",
-                json!({ "kind": crate::text::clean_to(&statement.kind, 40) }),
-            )
-            .with(
-                "content_tag",
-                Value::from(hex::encode(tag(&salt.bytes, text))),
-            )
-            .with("content_length", Value::from(text.len()));
-        let event = cx.authority.event(cx.principal, row);
-        let sealed = cx
-            .authority
-            .vault()
-            .seal(scope, &salt, &event.id, text)
-            .map_err(|error| {
-                tracing::error!(%error, "a statement could not be sealed");
-                Refusal::from(Cause::AuditUnavailable)
-            })?;
-        let event_id = event.id.clone();
-        let envelope_hash = format!(
-            "0x{}",
-            hex::encode(crate::audit::envelope::hash(&event.envelope))
-        );
-        let epoch = (!new_salt).then_some(salt.epoch);
-        let slot = Slot::Statements;
-        let guards = vec![Guard::fresh(Test::SaltIs {
-            scope: scope.clone(),
-            slot,
-            epoch,
-        })];
-        let mut effects = Vec::new();
-        if new_salt {
-            effects.push(Effect::UseSalt {
-                scope: scope.clone(),
-                slot,
-                salt,
-            });
-        }
-        let kept = Effect::KeepStatement {
-            scope: scope.clone(),
-            event_id: event_id.clone(),
-            sealed,
-        };
-        effects.push(kept);
-        let unit = Unit {
-            guards,
-            effects,
-            event,
-        };
-        if let Committed::Done { .. } = cx.authority.commit(unit).await? {
-            let answer = Answer::Stated {
-                event_id: event_id.clone(),
-                envelope_hash,
-            };
-            return Ok(Outcome { answer, event_id });
-        }
-        tracing::debug!("a statement's salt moved; again");
+    let slot = Slot::Statements;
+    let ledger = cx.authority.ledger();
+    let facts = ledger.salt(scope, slot).await.map_err(unavailable)?;
+    let (salt, new_salt) = cx.salt(&facts);
+    let text = statement.json.expose().as_bytes();
+    let about = json!({ "kind": crate::text::clean_to(&statement.kind, 40) });
+    let row = Row::new(OpKind::AgentStatement, APPEND, Ending::Accept, "stated")
+        .with("detail", about)
+        .with(
+            "content_tag",
+            Value::from(hex::encode(tag(&salt.bytes, text))),
+        )
+        .with("content_length", Value::from(text.len()));
+    let event = cx.authority.event(cx.principal, row);
+    let event_id = event.id.clone();
+    let hash = crate::audit::envelope::hash(&event.envelope);
+    let sealed = cx.authority.vault().seal(scope, &salt, &event_id, text);
+    let sealed = sealed.map_err(|error| {
+        tracing::error!(%error, "a statement could not be sealed");
+        Refusal::from(Cause::AuditUnavailable)
+    })?;
+    let mut guards = cx.still_bound(scope);
+    guards.push(Guard::fresh(Test::SaltIs {
+        scope: scope.clone(),
+        slot,
+        epoch: (!new_salt).then_some(salt.epoch),
+    }));
+    let mut effects = Vec::new();
+    if new_salt {
+        let scope = scope.clone();
+        effects.push(Effect::UseSalt { scope, slot, salt });
     }
-    Err(Cause::AuditUnavailable.into())
+    effects.push(Effect::KeepStatement {
+        scope: scope.clone(),
+        event_id: event_id.clone(),
+        sealed,
+    });
+    let unit = Unit {
+        guards,
+        effects,
+        event,
+    };
+    let answer = Answer::Stated {
+        event_id: event_id.clone(),
+        envelope_hash: format!("0x{}", hex::encode(hash)),
+    };
+    match cx.authority.commit(unit).await? {
+        Committed::Done { .. } => Ok(Outcome { answer, event_id }),
+        Committed::Refused { .. } | Committed::Stale => Err(Halt::Stale),
+    }
 }
 
 /// Records that the log is about to be read.
-pub(super) async fn open_read(
-    cx: &Cx<'_>,
-    what: &str,
-    actor: Option<Omni>,
-) -> Result<Outcome, Refusal> {
+pub(super) async fn open_read(cx: &Cx<'_>, what: &str, actor: Option<Omni>) -> Done {
     let row = Row::new(OpKind::AuditRead, "audit.read", Ending::Accept, "read").with(
         "detail",
         json!({ "what": crate::text::clean_to(what, 200) }),
     );
+    let own = match cx.principal.who() {
+        Who::Parent(own) | Who::Viewer(own, _) => Some(*own),
+        _ => None,
+    };
     let subject = Subject::of(cx.principal);
-    let subject = match actor {
+    let subject = match actor.or(own) {
         Some(actor) => subject.about(actor, cx.authority.operator()),
         None => subject,
     };
     let event = cx.authority.event_about(cx.principal, &subject, row);
-    cx.authority.record(event, Answer::Json(Value::Null)).await
+    let nothing = Answer::Json(Value::Null);
+    Ok(cx.authority.record(event, nothing).await?)
 }
 
 /// What one reader may see: which events, and which of their fields.
@@ -138,16 +110,22 @@ pub struct Reading {
     only: Option<NamespaceSet>,
 }
 
-/// Fields a viewer does not see of a namespace that is not its own.
-const BLANKED: &[&str] = &[
+/// Fields a viewer never sees: they may speak of any namespace.
+const NEVER: &[&str] = &["claimed", "detail", "inputs", "token_id"];
+
+/// Fields a viewer sees only in rows of its own namespaces. The hash would let it test guesses of
+/// what was blanked.
+const OWN_ONLY: &[&str] = &[
     "namespace",
+    "scope",
+    "explanation",
+    "policy_ids",
+    "cap_id",
     "content_tag",
     "content_length",
     "object_key",
     "version",
-    "token_id",
-    "claimed",
-    "detail",
+    "envelope_hash",
 ];
 
 impl Authority {
@@ -161,7 +139,7 @@ impl Authority {
             Who::Operator | Who::Auditor => None,
             Who::Parent(root) => Some(self.subtree(*root).await?),
             Who::Viewer(own, _) => Some(vec![*own]),
-            Who::Vendor(_) | Who::Known(_) => return Err(Cause::RoleForbidden.into()),
+            Who::Vendor(_) | Who::Known(..) => return Err(Cause::RoleForbidden.into()),
         };
         let reach = match (own, actor) {
             (None, _) => AuditReach::All(AuditProof::new()),
@@ -247,19 +225,24 @@ fn blank(json: &mut Value, only: NamespaceSet) {
     let Some(map) = json.as_object_mut() else {
         return;
     };
-    let namespace = map.get("namespace").and_then(Value::as_str);
-    let own = namespace.is_none_or(|n| n.parse().is_ok_and(|n| only.has(n)));
+    for key in NEVER {
+        map.remove(*key);
+    }
+    let text = |key: &str| map.get(key).and_then(Value::as_str);
+    let own = match (text("namespace"), text("scope")) {
+        (Some(word), _) => word.parse().is_ok_and(|n| only.has(n)),
+        // A check of memory without the namespace in its row may have been about any.
+        (None, Some(scope)) => !scope.starts_with("memory."),
+        (None, None) => true,
+    };
     if own {
-        map.remove("claimed");
         return;
     }
-    for key in BLANKED {
+    for key in OWN_ONLY {
         if let Some(value) = map.get_mut(*key) {
             *value = Value::Null;
         }
     }
-    // The hash would let a viewer test guesses of what was blanked.
-    map.insert("envelope_hash".into(), Value::Null);
 }
 
 #[cfg(test)]
@@ -274,7 +257,7 @@ mod tests {
         blank(&mut family, only);
         assert_eq!(
             family,
-            json!({"namespace": null, "content_tag": null, "tool": "t", "token_id": null, "envelope_hash": null})
+            json!({"namespace": null, "content_tag": null, "tool": "t", "envelope_hash": null})
         );
         let mut travel = json!({"namespace": "travel", "content_tag": "ab", "claimed": {}});
         blank(&mut travel, only);

@@ -2,7 +2,7 @@
 
 use super::answer::{Answer, Minted};
 use super::permission::{self, CURRENCY, Check};
-use super::{ATTEMPTS, Cx, InputProblem, OpKind, text};
+use super::{Cx, Done, Halt, InputProblem, OpKind, text};
 use crate::authority::budget;
 use crate::authority::cap::{CapClaims, CapOp, CapParams, NewCap};
 use crate::authority::event::{Ending, Row, rfc3339_s};
@@ -48,7 +48,7 @@ enum Decided {
 }
 
 /// `agentkeys.cap.mint`
-pub(super) async fn mint(cx: &Cx<'_>, mint: &Mint) -> Result<Outcome, Refusal> {
+pub(super) async fn mint(cx: &Cx<'_>, mint: &Mint) -> Done {
     let (vendor, scope) = cx.caller()?;
     let max = mint.op.max_ttl();
     let Ok(ttl) = crate::authority::cap::clamp_ttl(mint.op, mint.ttl.unwrap_or(max)) else {
@@ -56,28 +56,22 @@ pub(super) async fn mint(cx: &Cx<'_>, mint: &Mint) -> Result<Outcome, Refusal> {
             "agentkeys.cap.ttl_invalid",
             format!("`ttl` is a whole number of seconds from 1 to {max}"),
         );
-        return cx.invalid(MINT, problem).await;
+        return Ok(cx.invalid(MINT, problem).await?);
     };
-    for _ in 0..ATTEMPTS {
-        let decided = match mint.op {
-            CapOp::PaymentSpend => payment(cx, vendor, scope, mint).await?,
-            CapOp::MemoryGet => memory(cx, mint, "memory.read").await?,
-            CapOp::MemoryPut => memory(cx, mint, "memory.write").await?,
-        };
-        let plan = match decided {
-            Decided::Go(plan) => plan,
-            Decided::Bad(problem) => return cx.invalid(MINT, problem).await,
-            Decided::No(no) => {
-                let (row, answer) = *no;
-                let event = cx.authority.event(cx.principal, row);
-                return cx.authority.record(event, answer).await;
-            }
-        };
-        if let Some(outcome) = issue(cx, vendor, scope, mint, ttl, *plan).await? {
-            return Ok(outcome);
+    let decided = match mint.op {
+        CapOp::PaymentSpend => payment(cx, vendor, scope, mint).await?,
+        CapOp::MemoryGet => memory(cx, mint, "memory.read").await?,
+        CapOp::MemoryPut => memory(cx, mint, "memory.write").await?,
+    };
+    match decided {
+        Decided::Go(plan) => issue(cx, vendor, scope, mint, ttl, *plan).await,
+        Decided::Bad(problem) => Ok(cx.invalid(MINT, problem).await?),
+        Decided::No(no) => {
+            let (row, answer) = *no;
+            let event = cx.authority.event(cx.principal, row);
+            Ok(cx.authority.record(event, answer).await?)
         }
     }
-    Err(Cause::AuditUnavailable.into())
 }
 
 async fn issue(
@@ -87,7 +81,7 @@ async fn issue(
     mint: &Mint,
     ttl: u64,
     plan: Plan,
-) -> Result<Option<Outcome>, Refusal> {
+) -> Done {
     let now_s = u64::try_from(cx.principal.frame().at_ms / 1000).unwrap_or(0);
     let cap_id = cx.authority.fresh_id("cap");
     let new = NewCap {
@@ -144,23 +138,16 @@ async fn issue(
             expires_at: rfc3339_s(exp),
             ttl_seconds: ttl,
         }),
-        Committed::Refused { guard, .. } => refused(mint, plan.spend.as_ref(), guard),
-        Committed::Stale => return Ok(None),
+        Committed::Refused { .. } => refused(mint, plan.spend.as_ref()),
+        Committed::Stale => return Err(Halt::Stale),
     };
-    Ok(Some(Outcome { answer, event_id }))
+    Ok(Outcome { answer, event_id })
 }
 
-fn refused(mint: &Mint, spend: Option<&permission::Spend>, guard: usize) -> Answer {
-    let decision = spend.map_or_else(
-        || {
-            denial(
-                "permission_changed",
-                "the permission was taken back meanwhile",
-            )
-        },
-        |s| s.refused_by(guard),
-    );
-    let id = spend.map_or("", |s| s.decision_id.as_str());
+/// Only a budget's guard refuses with words of its own.
+fn refused(mint: &Mint, spend: Option<&permission::Spend>) -> Answer {
+    let over = spend.map(|s| (s.refused(), s.decision_id.as_str()));
+    let (decision, id) = over.unwrap_or_else(|| (denial("refused", ""), ""));
     Answer::Verdict(permission::verdict(&spend_check(mint), &decision, id))
 }
 
@@ -198,7 +185,7 @@ async fn memory(cx: &Cx<'_>, mint: &Mint, policy_scope: &str) -> Result<Decided,
         grant: format!("{policy_scope}:{namespace}"),
         namespaces: vec![namespace],
         params: CapParams::Memory {},
-        guards: cx.still_bound(scope, MINT, OpKind::CapMint),
+        guards: cx.still_bound(scope),
         effects: Vec::new(),
         row,
         spend: None,
@@ -306,7 +293,7 @@ async fn from_decision(
         .with("amount_minor", Value::from(amount))
         .with("currency", Value::from(CURRENCY))
         .with("policy_version", Value::from(vendor.policy_version));
-    let mut guards = cx.still_bound(scope, MINT, OpKind::CapMint);
+    let mut guards = cx.still_bound(scope);
     guards.push(Guard::fresh(reservation_open(&reserved)));
     Ok(Decided::Go(Box::new(Plan {
         grant: PAYMENT.to_owned(),
@@ -380,7 +367,7 @@ pub fn unknown_namespace() -> InputProblem {
 
 /// `agentkeys.cap.revoke`: only the actor's own caps, of this vendor; any other answers like one
 /// that never was.
-pub(super) async fn revoke(cx: &Cx<'_>, cap_id: &str) -> Result<Outcome, Refusal> {
+pub(super) async fn revoke(cx: &Cx<'_>, cap_id: &str) -> Done {
     let (vendor, scope) = cx.caller()?;
     let ledger = cx.authority.ledger();
     let cap = ledger.cap(scope, cap_id).await.map_err(unavailable)?;
@@ -389,7 +376,7 @@ pub(super) async fn revoke(cx: &Cx<'_>, cap_id: &str) -> Result<Outcome, Refusal
         let row = Row::new(OpKind::CapRevoke, REVOKE, Ending::Deny, "not_found")
             .with("claimed", json!({ "cap_id": named }));
         let event = cx.authority.event(cx.principal, row);
-        return cx.authority.record(event, Answer::CapNotFound).await;
+        return Ok(cx.authority.record(event, Answer::CapNotFound).await?);
     };
     let row = Row::new(OpKind::CapRevoke, REVOKE, Ending::Accept, "revoked")
         .with("cap_id", Value::from(named));

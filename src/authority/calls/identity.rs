@@ -1,12 +1,13 @@
 //! Who am I.
 
 use super::answer::{Answer, ReadWrite, Whoami};
-use super::{Cx, OpKind};
+use super::{Cx, Done, Halt, OpKind};
+use crate::authority::Outcome;
 use crate::authority::event::{Ending, Row};
-use crate::authority::{Outcome, Refusal};
+use crate::authority::ports::{Committed, Unit};
 
 /// Answers who the actor is and what this vendor may do for it. No scope is there by default.
-pub(super) async fn whoami(cx: &Cx<'_>) -> Result<Outcome, Refusal> {
+pub(super) async fn whoami(cx: &Cx<'_>) -> Done {
     let (vendor, scope) = cx.caller()?;
     let binding = &vendor.binding;
     let answer = Whoami {
@@ -35,5 +36,17 @@ pub(super) async fn whoami(cx: &Cx<'_>) -> Result<Outcome, Refusal> {
         "identity_told",
     );
     let event = cx.authority.event(cx.principal, row);
-    cx.authority.record(event, Answer::Whoami(answer)).await
+    let event_id = event.id.clone();
+    let unit = Unit {
+        guards: cx.still_bound(scope),
+        effects: Vec::new(),
+        event,
+    };
+    match cx.authority.commit(unit).await? {
+        Committed::Done { .. } => Ok(Outcome {
+            answer: Answer::Whoami(answer),
+            event_id,
+        }),
+        Committed::Refused { .. } | Committed::Stale => Err(Halt::Stale),
+    }
 }

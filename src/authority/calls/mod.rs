@@ -6,21 +6,24 @@ pub mod answer;
 pub mod audit;
 pub mod cap;
 pub mod identity;
+mod introspect;
 pub mod memory;
 pub mod permission;
 pub mod spend;
 
 pub use answer::Answer;
 
-use super::event::{Ending, Row};
+use super::event::{Ending, Row, Subject};
 use super::policy::{Amount, Decision, Question};
+use super::ports::{Guard, Salt, SaltFacts, Test};
 use super::principal::{ActorScope, Principal, VendorCaller};
 use super::refusal::{Cause, Refusal};
-use super::words::Namespace;
+use super::words::{Door, Namespace};
 use super::{Authority, Outcome};
 use crate::audit::envelope::kind::OpKind;
 use crate::secret::Secret;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// A call, typed: what the door made of the request.
 #[derive(Debug)]
@@ -82,6 +85,17 @@ pub struct InputProblem {
 }
 
 impl InputProblem {
+    /// The HTTP status, where it travels as one.
+    pub fn status(&self) -> u16 {
+        match self.code.rsplit('.').next() {
+            Some("not_found" | "version_not_found") => 404,
+            Some("content_too_large") => 413,
+            Some("integrity_error") => 500,
+            Some("busy" | "exists") => 409,
+            _ => 400,
+        }
+    }
+
     /// A problem with its code and what to do about it.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self {
@@ -91,40 +105,111 @@ impl InputProblem {
     }
 }
 
-/// How often a call is decided again when the facts under it moved.
-const ATTEMPTS: usize = 5;
+impl Call {
+    /// What the row calls it.
+    fn tool(&self) -> &str {
+        match self {
+            Self::Whoami => "agentkeys.identity.whoami",
+            Self::MemoryGet { .. } => "agentkeys.memory.get",
+            Self::MemoryPut(_) => "agentkeys.memory.put",
+            Self::PermissionCheck(_) => "agentkeys.permission.check",
+            Self::CapMint(_) => "agentkeys.cap.mint",
+            Self::CapRevoke { .. } => "agentkeys.cap.revoke",
+            Self::AuditAppend(_) => "agentkeys.audit.append",
+            Self::Preview { tool } => tool,
+            Self::Invalid { tool, .. } => tool,
+            Self::Spend(spend) => spend.name(),
+            Self::Admin(call) => call.tool(),
+            Self::AuditRead { .. } => "audit.read",
+        }
+    }
+}
 
+/// How often a call is decided again when the facts under it moved.
+const ATTEMPTS: usize = 8;
+
+/// Why a family has no outcome.
+#[derive(Debug)]
+pub(super) enum Halt {
+    /// It was refused, on record.
+    Refused(Refusal),
+    /// The facts moved while it was decided, and nothing happened.
+    Stale,
+}
+
+impl From<Refusal> for Halt {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Cause> for Halt {
+    fn from(cause: Cause) -> Self {
+        Self::Refused(cause.into())
+    }
+}
+
+/// What a family makes of a call.
+pub(super) type Done<T = Outcome> = Result<T, Halt>;
+
+/// Runs a call; when the facts under it moved, with the caller's rights as they are by then.
 pub(super) async fn run(
     authority: &Authority,
     principal: &Principal,
     call: Call,
 ) -> Result<Outcome, Refusal> {
+    let mut caller = Cow::Borrowed(principal);
+    for _ in 0..ATTEMPTS {
+        let cx = Cx {
+            authority,
+            principal: &caller,
+        };
+        match dispatch(&cx, &call).await {
+            Ok(outcome) => return Ok(outcome),
+            Err(Halt::Refused(refusal)) => return Err(refusal),
+            Err(Halt::Stale) => tracing::debug!(tool = call.tool(), "facts moved; deciding again"),
+        }
+        match authority.reload(&caller).await? {
+            Ok(again) => caller = Cow::Owned(again),
+            Err(cause) => {
+                let cause = match &call {
+                    Call::Spend(_) => Cause::CapRevoked,
+                    _ => cause,
+                };
+                return cx.forbidden(call.tool(), cause).await;
+            }
+        }
+    }
     let cx = Cx {
         authority,
-        principal,
+        principal: &caller,
     };
+    let problem = InputProblem::new(
+        "agentkeys.call.busy",
+        "others change the same thing at the same time; try again",
+    );
+    cx.invalid(call.tool(), problem).await
+}
+
+async fn dispatch(cx: &Cx<'_>, call: &Call) -> Done {
     match call {
-        Call::Whoami => identity::whoami(&cx).await,
-        Call::MemoryGet { namespace, version } => memory::get(&cx, namespace, version).await,
-        Call::MemoryPut(put) => memory::put(&cx, &put).await,
-        Call::PermissionCheck(check) => permission::check(&cx, &check).await,
-        Call::CapMint(mint) => cap::mint(&cx, &mint).await,
-        Call::CapRevoke { cap_id } => cap::revoke(&cx, &cap_id).await,
-        Call::AuditAppend(statement) => audit::append(&cx, &statement).await,
+        Call::Whoami => identity::whoami(cx).await,
+        Call::MemoryGet { namespace, version } => memory::get(cx, *namespace, *version).await,
+        Call::MemoryPut(put) => memory::put(cx, put).await,
+        Call::PermissionCheck(check) => permission::check(cx, check).await,
+        Call::CapMint(mint) => cap::mint(cx, mint).await,
+        Call::CapRevoke { cap_id } => cap::revoke(cx, cap_id).await,
+        Call::AuditAppend(statement) => audit::append(cx, statement).await,
         Call::Preview { tool } => {
-            let row = Row::new(
-                OpKind::Preview,
-                tool,
-                Ending::Error,
-                "not_implemented_in_v1",
-            );
-            let event = authority.event(principal, row);
-            authority.record(event, Answer::Preview).await
+            let reason = "not_implemented_in_v1";
+            let row = Row::new(OpKind::Preview, tool, Ending::Error, reason);
+            let event = cx.authority.event(cx.principal, row);
+            Ok(cx.authority.record(event, Answer::Preview).await?)
         }
-        Call::Invalid { tool, problem } => cx.invalid(&tool, problem).await,
-        Call::Spend(spend) => spend::run(&cx, *spend).await,
-        Call::Admin(call) => admin::run(&cx, *call).await,
-        Call::AuditRead { what, actor } => audit::open_read(&cx, &what, actor).await,
+        Call::Invalid { tool, problem } => Ok(cx.invalid(tool, problem.clone()).await?),
+        Call::Spend(spend) => spend::run(cx, spend).await,
+        Call::Admin(call) => admin::run(cx, call).await,
+        Call::AuditRead { what, actor } => audit::open_read(cx, what, *actor).await,
     }
 }
 
@@ -143,16 +228,77 @@ impl<'a> Cx<'a> {
         }
     }
 
+    /// Wrong arguments, on record.
     async fn invalid(&self, tool: &str, problem: InputProblem) -> Result<Outcome, Refusal> {
+        let subject = Subject::of(self.principal);
+        let done = self.invalid_about(&subject, tool, problem).await;
+        match done {
+            Ok(outcome) => Ok(outcome),
+            Err(Halt::Refused(refusal)) => Err(refusal),
+            Err(Halt::Stale) => Err(Cause::AuditUnavailable.into()),
+        }
+    }
+
+    /// Wrong arguments about somebody, on record.
+    async fn invalid_about(&self, subject: &Subject, tool: &str, problem: InputProblem) -> Done {
         let reason = problem.code.rsplit('.').next().unwrap_or("invalid");
-        let row = Row::new(
-            OpKind::ToolInvalid,
-            &crate::text::clean_to(tool, 80),
-            Ending::Error,
-            reason,
-        );
+        let tool = crate::text::clean_to(tool, 80);
+        let row = Row::new(OpKind::ToolInvalid, &tool, Ending::Error, reason)
+            .status(self.status_of(&problem));
+        let event = self.authority.event_about(self.principal, subject, row);
+        let answer = Answer::Invalid(problem);
+        Ok(self.authority.record(event, answer).await?)
+    }
+
+    /// A refusal of a known caller, on record.
+    async fn forbidden(&self, tool: &str, cause: Cause) -> Result<Outcome, Refusal> {
+        let row = Row::new(OpKind::AuthRefused, tool, Ending::Deny, cause.reason())
+            .status(cause.status());
         let event = self.authority.event(self.principal, row);
-        self.authority.record(event, Answer::Invalid(problem)).await
+        let nothing = Answer::Json(Value::Null);
+        self.authority.record(event, nothing).await?;
+        Err(cause.into())
+    }
+
+    /// The status a problem travels with: MCP tells it in a result, other doors in the status line.
+    fn status_of(&self, problem: &InputProblem) -> u16 {
+        let frame = self.principal.frame();
+        match self.principal.vendor() {
+            Some(_) if frame.door != Door::Worker => 200,
+            _ => problem.status(),
+        }
+    }
+
+    /// Guards that the consent and the token a decision rests on are still what they were. When
+    /// they are not, the call is decided again with what they are by then.
+    fn still_bound(&self, scope: &ActorScope) -> Vec<Guard> {
+        let mut guards = Vec::new();
+        if let Some(vendor) = self.principal.vendor() {
+            guards.push(Guard::fresh(Test::BindingIs {
+                scope: scope.clone(),
+                vendor: vendor.name.clone(),
+                revision: vendor.binding.revision,
+            }));
+        }
+        if let Some(id) = self.principal.token_id() {
+            guards.push(Guard::fresh(Test::TokenLive {
+                id: id.to_owned(),
+                at_ms: self.principal.frame().at_ms,
+            }));
+        }
+        guards
+    }
+
+    /// The salt of a slot, or a fresh one and that it is.
+    fn salt(&self, facts: &SaltFacts) -> (Salt, bool) {
+        let fresh = || Salt {
+            epoch: facts.next_epoch,
+            bytes: Secret::new(self.authority.random()),
+        };
+        match &facts.salt {
+            Some(salt) => (salt.clone(), false),
+            None => (fresh(), true),
+        }
     }
 
     /// Asks the policy in force about a scope that concerns no money.

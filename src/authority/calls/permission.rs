@@ -1,7 +1,7 @@
 //! May it: the policy's verdict, and the money an accepted spend sets aside.
 
 use super::answer::{Answer, VerdictAnswer};
-use super::{ATTEMPTS, Cx, OpKind, decided, text};
+use super::{Cx, Done, Halt, OpKind, decided, text};
 use crate::authority::budget;
 use crate::authority::event::{Event, Row};
 use crate::authority::policy::{Amount, Decision, Inputs, Obligation, Question, Verdict};
@@ -9,9 +9,6 @@ use crate::authority::ports::{Committed, Effect, Guard, Reservation, SpendQuery,
 use crate::authority::principal::{ActorScope, VendorCaller};
 use crate::authority::{Outcome, Refusal, unavailable};
 use serde_json::{Map, Value};
-
-/// How many guards `still_bound` sets for a vendor's call: its binding and its token.
-const BOUND_GUARDS: usize = 2;
 
 const TOOL: &str = "agentkeys.permission.check";
 
@@ -51,44 +48,25 @@ pub(super) struct Spend {
 }
 
 /// `agentkeys.permission.check`
-pub(super) async fn check(cx: &Cx<'_>, check: &Check) -> Result<Outcome, Refusal> {
+pub(super) async fn check(cx: &Cx<'_>, check: &Check) -> Done {
     let (vendor, scope) = cx.caller()?;
-    for _ in 0..ATTEMPTS {
-        let spend = evaluate(cx, vendor, scope, check).await?;
-        let event = cx.authority.event(
-            cx.principal,
-            row(cx, TOOL, OpKind::PermissionCheck, check, &spend)?,
-        );
-        let event_id = event.id.clone();
-        let (guards, effects) = spend.parts(cx, scope, TOOL, OpKind::PermissionCheck, check)?;
-        let answer =
-            |decision: &Decision| Answer::Verdict(verdict(check, decision, &spend.decision_id));
-        match cx
-            .authority
-            .commit(Unit {
-                guards,
-                effects,
-                event,
-            })
-            .await?
-        {
-            Committed::Done { .. } => {
-                return Ok(Outcome {
-                    answer: answer(&spend.decision),
-                    event_id,
-                });
-            }
-            Committed::Refused { guard, .. } => {
-                let decision = spend.refused_by(guard);
-                return Ok(Outcome {
-                    answer: answer(&decision),
-                    event_id,
-                });
-            }
-            Committed::Stale => {}
-        }
-    }
-    Err(crate::authority::Cause::AuditUnavailable.into())
+    let spend = evaluate(cx, vendor, scope, check).await?;
+    let row = row(cx, TOOL, OpKind::PermissionCheck, check, &spend)?;
+    let event = cx.authority.event(cx.principal, row);
+    let event_id = event.id.clone();
+    let (guards, effects) = spend.parts(cx, scope, TOOL, OpKind::PermissionCheck, check)?;
+    let unit = Unit {
+        guards,
+        effects,
+        event,
+    };
+    let decision = match cx.authority.commit(unit).await? {
+        Committed::Done { .. } => spend.decision.clone(),
+        Committed::Refused { .. } => spend.refused(),
+        Committed::Stale => return Err(Halt::Stale),
+    };
+    let answer = Answer::Verdict(verdict(check, &decision, &spend.decision_id));
+    Ok(Outcome { answer, event_id })
 }
 
 /// Loads what a spend decides on and asks the policy. Commits nothing.
@@ -142,7 +120,7 @@ pub(super) async fn evaluate(
     };
     let inputs = Inputs::from(&question);
     let mut decision = engine.decide(&question);
-    if decision.verdict == Verdict::Accept
+    if question.granted
         && let (Some(r), Amount::Minor(minor)) = (earlier, &amount)
         && r.amount_minor != *minor
     {
@@ -276,17 +254,9 @@ impl Spend {
         })
     }
 
-    /// The decision in force when this guard did not hold: the budget's own words, or that the
-    /// consent went away meanwhile.
-    pub(super) fn refused_by(&self, guard: usize) -> Decision {
-        let over = self.over_budget().filter(|_| guard >= BOUND_GUARDS);
-        over.unwrap_or_else(|| Decision {
-            verdict: Verdict::Deny,
-            reason: "permission_changed".to_owned(),
-            explanation: "the permission was taken back meanwhile".to_owned(),
-            policies: Vec::new(),
-            obligation: None,
-        })
+    /// The decision when the only guard with words of its own, the budget's, did not hold.
+    pub(super) fn refused(&self) -> Decision {
+        self.over_budget().unwrap_or_else(|| self.decision.clone())
     }
 
     /// The guards and effects that make it so. Only the budget's guard refuses; the others mean
@@ -301,7 +271,7 @@ impl Spend {
     ) -> Result<(Vec<Guard>, Vec<Effect>), Refusal> {
         let mut guards = Vec::new();
         if self.reserve.is_some() || !self.guards.is_empty() {
-            guards = cx.still_bound(scope, tool, kind);
+            guards = cx.still_bound(scope);
         }
         for test in &self.guards {
             let refused = match (&test, self.over_budget()) {

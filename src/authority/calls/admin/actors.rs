@@ -2,11 +2,11 @@
 
 use super::{Change, NewActor, found, rows, told};
 use crate::authority::budget::Zone;
-use crate::authority::calls::{Answer, Cx, InputProblem, OpKind};
+use crate::authority::calls::{Answer, Cx, Done, InputProblem, OpKind};
 use crate::authority::identity::{Label, Omni, WalletAddress, derivation_path};
 use crate::authority::ports::{Effect, Test};
 use crate::authority::principal::{Actor, Binding};
-use crate::authority::{Outcome, Refusal, unavailable};
+use crate::authority::{Refusal, unavailable};
 use serde_json::{Value, json};
 
 /// The first place among siblings; re-pairing a device raises it.
@@ -28,14 +28,14 @@ fn to_json(actor: &Actor) -> Value {
     out
 }
 
-pub(super) async fn create(cx: &Cx<'_>, new: &NewActor) -> Result<Outcome, Refusal> {
+pub(super) async fn create(cx: &Cx<'_>, new: &NewActor) -> Done {
     let zone = new.time_zone.as_deref().unwrap_or("UTC");
     let Ok(zone) = Zone::new(zone, 0, None) else {
         let problem = InputProblem::new(
             "agentkeys.actor.time_zone_unknown",
             "write the zone as the tz database does, such as Asia/Shanghai",
         );
-        return cx.invalid("actor.create", problem).await;
+        return Ok(cx.invalid("actor.create", problem).await?);
     };
     let (omni, parent, path) = if let Some(wallet) = new.wallet {
         (Omni::master(&wallet), None, None)
@@ -104,12 +104,12 @@ async fn derive(
     Ok(Ok((omni, parent, derivation_path(&label, GENERATION))))
 }
 
-pub(super) async fn list(cx: &Cx<'_>) -> Result<Outcome, Refusal> {
+pub(super) async fn list(cx: &Cx<'_>) -> Done {
     let actors = cx.authority.ledger().actors().await.map_err(unavailable)?;
     Ok(rows(actors.iter().map(to_json)))
 }
 
-pub(super) async fn show(cx: &Cx<'_>, name: &str, verify: bool) -> Result<Outcome, Refusal> {
+pub(super) async fn show(cx: &Cx<'_>, name: &str, verify: bool) -> Done {
     let (actor, scope) = found!(cx, "actor.show", cx.target(name).await?);
     let bindings = cx
         .authority

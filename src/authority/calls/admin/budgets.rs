@@ -2,13 +2,13 @@
 
 use super::{Change, found, told};
 use crate::authority::budget::day_of;
-use crate::authority::calls::{Answer, Cx, InputProblem, OpKind};
+use crate::authority::calls::{Answer, Cx, Done, InputProblem, OpKind};
 use crate::authority::ports::{Effect, Reservation, SpendQuery, Test};
 use crate::authority::principal::ActorScope;
-use crate::authority::{Outcome, Refusal, unavailable};
+use crate::authority::{Refusal, unavailable};
 use serde_json::json;
 
-pub(super) async fn show(cx: &Cx<'_>, name: &str) -> Result<Outcome, Refusal> {
+pub(super) async fn show(cx: &Cx<'_>, name: &str) -> Done {
     let (actor, scope) = found!(cx, "budget.show", cx.target(name).await?);
     let day = day_of(cx.principal.frame().at_ms, &actor.zone).to_string();
     let ledger = cx.authority.ledger();
@@ -52,13 +52,13 @@ async fn of_decision(
     Ok(None)
 }
 
-pub(super) async fn release(cx: &Cx<'_>, decision_id: &str) -> Result<Outcome, Refusal> {
+pub(super) async fn release(cx: &Cx<'_>, decision_id: &str) -> Done {
     let missing = InputProblem::new(
         "agentkeys.budget.not_reserved",
         "this decision holds no money; `agentkeys budget show` lists those that do",
     );
     let Some((scope, reservation)) = of_decision(cx, decision_id).await? else {
-        return cx.invalid("budget.release", missing).await;
+        return Ok(cx.invalid("budget.release", missing).await?);
     };
     let answer = json!({
         "decision_id": decision_id, "state": "released", "amount_minor": reservation.amount_minor,

@@ -4,11 +4,12 @@
 use super::actors::binding_json;
 use super::{Change, found};
 use crate::authority::calls::cap::PAYMENT;
-use crate::authority::calls::{Answer, Cx, InputProblem, OpKind};
+use crate::authority::calls::permission::CURRENCY;
+use crate::authority::calls::{Answer, Cx, Done, InputProblem, OpKind};
 use crate::authority::ports::{Effect, Test};
 use crate::authority::principal::Binding;
+use crate::authority::unavailable;
 use crate::authority::words::{NamespaceSet, scope_matches};
-use crate::authority::{Outcome, Refusal, unavailable};
 use serde_json::json;
 
 /// Given or taken back.
@@ -37,11 +38,7 @@ pub struct GrantRequest {
     pub daily_cap: Option<(i64, String)>,
 }
 
-pub(super) async fn change(
-    cx: &Cx<'_>,
-    request: &GrantRequest,
-    way: Grant,
-) -> Result<Outcome, Refusal> {
+pub(super) async fn change(cx: &Cx<'_>, request: &GrantRequest, way: Grant) -> Done {
     let (tool, reason) = match way {
         Grant::Give => ("actor.grant", "granted"),
         Grant::Take => ("actor.ungrant", "ungranted"),
@@ -51,10 +48,18 @@ pub(super) async fn change(
             "agentkeys.grant.scope_invalid",
             "a scope is words of a-z, 0-9 and _ joined by dots, such as payment.spend or payment.*",
         );
-        return cx.invalid("actor.grant", problem).await;
+        return Ok(cx.invalid(tool, problem).await?);
     }
-    let (_, scope) = found!(cx, "actor.grant", cx.target(&request.actor).await?);
-    let vendor = found!(cx, "actor.grant", cx.vendor_named(&request.vendor).await?);
+    let foreign = |(_, currency): &(i64, String)| currency != CURRENCY;
+    if request.daily_cap.as_ref().is_some_and(foreign) {
+        let problem = InputProblem::new(
+            "agentkeys.grant.currency_unknown",
+            "a daily cap is in RMB, such as 500RMB",
+        );
+        return Ok(cx.invalid(tool, problem).await?);
+    }
+    let (_, scope) = found!(cx, tool, cx.target(&request.actor).await?);
+    let vendor = found!(cx, tool, cx.vendor_named(&request.vendor).await?);
     let ledger = cx.authority.ledger();
     let all = ledger.bindings(&scope).await.map_err(unavailable)?;
     let old = all
@@ -69,6 +74,16 @@ pub(super) async fn change(
         Grant::Give => given(&old, request),
         Grant::Take => taken(&old, request),
     };
+    if let Some(excluded) = request
+        .scopes
+        .iter()
+        .find(|s| way == Grant::Give && !new.grants(s))
+    {
+        let message =
+            format!("{excluded} lies in a scope that was taken back; grant that one first");
+        let problem = InputProblem::new("agentkeys.grant.excluded", message);
+        return Ok(cx.invalid(tool, problem).await?);
+    }
     new.revision = old.revision + 1;
     let answer = binding_json(&vendor.name, &new);
     let at_ms = cx.principal.frame().at_ms;

@@ -2,12 +2,12 @@
 
 use super::{Change, found, told};
 use crate::authority::calls::memory::{self, Access, Mode, Put};
-use crate::authority::calls::{Answer, Cx, OpKind};
+use crate::authority::calls::{Answer, Cx, Done, OpKind};
 use crate::authority::event::{Row, Subject, rfc3339};
 use crate::authority::ports::{Effect, Slot};
 use crate::authority::principal::ActorScope;
+use crate::authority::unavailable;
 use crate::authority::words::Namespace;
-use crate::authority::{Cause, Outcome, Refusal, unavailable};
 use crate::secret::Secret;
 use serde_json::json;
 
@@ -21,9 +21,10 @@ fn access<'a>(
         scope,
         guards: Box::new(Vec::new),
         effects: Box::new(|_| Vec::new()),
-        lost: Box::new(|| Err(Cause::AuditUnavailable.into())),
+        may_read: true,
+        tool,
         row: Box::new(move |ending, reason| {
-            let reason = if reason == "default_allow_memory" {
+            let reason = if reason.is_empty() {
                 "operator"
             } else {
                 reason
@@ -39,7 +40,7 @@ pub(super) async fn put(
     actor: &str,
     namespace: Namespace,
     content: Secret<String>,
-) -> Result<Outcome, Refusal> {
+) -> Done {
     let (_, scope) = found!(cx, "memory.put", cx.target(actor).await?);
     let access = access(cx, &scope, OpKind::MemoryPut, "memory.put");
     let put = Put {
@@ -56,17 +57,13 @@ pub(super) async fn get(
     actor: &str,
     namespace: Namespace,
     version: Option<u64>,
-) -> Result<Outcome, Refusal> {
+) -> Done {
     let (_, scope) = found!(cx, "memory.get", cx.target(actor).await?);
     let access = access(cx, &scope, OpKind::MemoryGet, "memory.get");
     memory::read(cx, &access, namespace, version).await
 }
 
-pub(super) async fn history(
-    cx: &Cx<'_>,
-    actor: &str,
-    namespace: Namespace,
-) -> Result<Outcome, Refusal> {
+pub(super) async fn history(cx: &Cx<'_>, actor: &str, namespace: Namespace) -> Done {
     let (_, scope) = found!(cx, "memory.history", cx.target(actor).await?);
     let versions = cx
         .authority
@@ -84,11 +81,7 @@ pub(super) async fn history(
     Ok(told(rows.collect()))
 }
 
-pub(super) async fn erase(
-    cx: &Cx<'_>,
-    actor: &str,
-    namespace: Option<Namespace>,
-) -> Result<Outcome, Refusal> {
+pub(super) async fn erase(cx: &Cx<'_>, actor: &str, namespace: Option<Namespace>) -> Done {
     let (_, scope) = found!(cx, "memory.erase", cx.target(actor).await?);
     let namespaces = namespace.map_or_else(|| Namespace::ALL.to_vec(), |n| vec![n]);
     let words: Vec<_> = namespaces.iter().map(|n| n.as_str()).collect();

@@ -12,7 +12,7 @@ mod vendors;
 pub use grants::{Grant, GrantRequest};
 
 use super::answer::Answer;
-use super::{Cx, InputProblem, OpKind};
+use super::{Cx, Done, Halt, InputProblem, OpKind};
 use crate::authority::event::{Ending, Row, Subject};
 use crate::authority::identity::{Alias, Label, Omni, WalletAddress};
 use crate::authority::policy::PolicySource;
@@ -175,60 +175,93 @@ pub struct NewActor {
     pub time_zone: Option<String>,
 }
 
-pub(super) async fn run(cx: &Cx<'_>, call: AdminCall) -> Result<Outcome, Refusal> {
-    let for_parents = matches!(
-        call,
-        AdminCall::Grant(_) | AdminCall::Ungrant(_) | AdminCall::MemoryErase { .. }
-    );
+impl AdminCall {
+    /// What the row calls it.
+    pub(super) const fn tool(&self) -> &'static str {
+        match self {
+            Self::VendorCreate { .. } => "vendor.create",
+            Self::VendorList => "vendor.list",
+            Self::TokenCreate(_) => "token.create",
+            Self::TokenList { .. } => "token.list",
+            Self::TokenRevoke { .. } => "token.revoke",
+            Self::TokenRotate { .. } => "token.rotate",
+            Self::ActorCreate(_) => "actor.create",
+            Self::ActorList => "actor.list",
+            Self::ActorShow { .. } => "actor.show",
+            Self::Grant(_) => "actor.grant",
+            Self::Ungrant(_) => "actor.ungrant",
+            Self::MemoryPut { .. } => "memory.put",
+            Self::MemoryGet { .. } => "memory.get",
+            Self::MemoryHistory { .. } => "memory.history",
+            Self::MemoryErase { .. } => "memory.erase",
+            Self::BudgetShow { .. } => "budget.show",
+            Self::BudgetRelease { .. } => "budget.release",
+            Self::PolicyApply { .. } => "policy.apply",
+            Self::PolicyCheck { .. } => "policy.check",
+            Self::PolicyExplain { .. } => "policy.explain",
+            Self::CapRevoke { .. } => "cap.revoke",
+        }
+    }
+
+    /// Whether a parent may do it for its own actors.
+    const fn for_parents(&self) -> bool {
+        matches!(
+            self,
+            Self::Grant(_) | Self::Ungrant(_) | Self::MemoryErase { .. }
+        )
+    }
+}
+
+pub(super) async fn run(cx: &Cx<'_>, call: &AdminCall) -> Done {
     let allowed = match cx.principal.who() {
         Who::Operator => true,
-        Who::Parent(_) => for_parents,
+        Who::Parent(_) => call.for_parents(),
         _ => false,
     };
     if !allowed {
-        return cx.forbidden(Cause::RoleForbidden).await;
+        return Ok(cx.forbidden(call.tool(), Cause::RoleForbidden).await?);
     }
     match call {
         AdminCall::VendorCreate {
             name,
             rail,
             profile,
-        } => vendors::create(cx, &name, rail, profile).await,
+        } => vendors::create(cx, name, *rail, *profile).await,
         AdminCall::VendorList => vendors::list(cx).await,
-        AdminCall::TokenCreate(request) => tokens::create(cx, &request).await,
-        AdminCall::TokenList { vendors } => tokens::list(cx, vendors).await,
-        AdminCall::TokenRevoke { id } => tokens::revoke(cx, &id).await,
-        AdminCall::TokenRotate { id, overlap_ms } => tokens::rotate(cx, &id, overlap_ms).await,
-        AdminCall::ActorCreate(new) => actors::create(cx, &new).await,
+        AdminCall::TokenCreate(request) => tokens::create(cx, request).await,
+        AdminCall::TokenList { vendors } => tokens::list(cx, *vendors).await,
+        AdminCall::TokenRevoke { id } => tokens::revoke(cx, id).await,
+        AdminCall::TokenRotate { id, overlap_ms } => tokens::rotate(cx, id, *overlap_ms).await,
+        AdminCall::ActorCreate(new) => actors::create(cx, new).await,
         AdminCall::ActorList => actors::list(cx).await,
-        AdminCall::ActorShow { actor, verify } => actors::show(cx, &actor, verify).await,
-        AdminCall::Grant(request) => grants::change(cx, &request, Grant::Give).await,
-        AdminCall::Ungrant(request) => grants::change(cx, &request, Grant::Take).await,
+        AdminCall::ActorShow { actor, verify } => actors::show(cx, actor, *verify).await,
+        AdminCall::Grant(request) => grants::change(cx, request, Grant::Give).await,
+        AdminCall::Ungrant(request) => grants::change(cx, request, Grant::Take).await,
         AdminCall::MemoryPut {
             actor,
             namespace,
             content,
-        } => memories::put(cx, &actor, namespace, content).await,
+        } => memories::put(cx, actor, *namespace, content.clone()).await,
         AdminCall::MemoryGet {
             actor,
             namespace,
             version,
-        } => memories::get(cx, &actor, namespace, version).await,
+        } => memories::get(cx, actor, *namespace, *version).await,
         AdminCall::MemoryHistory { actor, namespace } => {
-            memories::history(cx, &actor, namespace).await
+            memories::history(cx, actor, *namespace).await
         }
-        AdminCall::MemoryErase { actor, namespace } => memories::erase(cx, &actor, namespace).await,
-        AdminCall::BudgetShow { actor } => budgets::show(cx, &actor).await,
-        AdminCall::BudgetRelease { decision_id } => budgets::release(cx, &decision_id).await,
-        AdminCall::PolicyApply { source } => policies::apply(cx, &source).await,
+        AdminCall::MemoryErase { actor, namespace } => memories::erase(cx, actor, *namespace).await,
+        AdminCall::BudgetShow { actor } => budgets::show(cx, actor).await,
+        AdminCall::BudgetRelease { decision_id } => budgets::release(cx, decision_id).await,
+        AdminCall::PolicyApply { source } => policies::apply(cx, source).await,
         AdminCall::PolicyCheck {
             actor,
             vendor,
             scope,
             params,
-        } => policies::check(cx, &actor, vendor.as_deref(), scope, params).await,
-        AdminCall::PolicyExplain { decision_id } => policies::explain(cx, &decision_id).await,
-        AdminCall::CapRevoke { actor, cap_id } => tokens::revoke_cap(cx, &actor, &cap_id).await,
+        } => policies::check(cx, actor, vendor.as_deref(), scope.clone(), params.clone()).await,
+        AdminCall::PolicyExplain { decision_id } => policies::explain(cx, decision_id).await,
+        AdminCall::CapRevoke { actor, cap_id } => tokens::revoke_cap(cx, actor, cap_id).await,
     }
 }
 
@@ -275,7 +308,7 @@ impl Change {
     }
 
     /// Commits it; a guard that does not hold answers with its problem.
-    async fn commit(self, cx: &Cx<'_>, reason: &str, answer: Answer) -> Result<Outcome, Refusal> {
+    async fn commit(self, cx: &Cx<'_>, reason: &str, answer: Answer) -> Done {
         let seal = |row| cx.authority.event_about(cx.principal, &self.subject, row);
         let event = seal(self.row(Ending::Accept, reason));
         let event_id = event.id.clone();
@@ -301,24 +334,13 @@ impl Change {
                 .map_or(Answer::Json(Value::Null), |(_, problem)| {
                     Answer::Invalid(problem)
                 }),
-            Committed::Stale => return Err(Cause::AuditUnavailable.into()),
+            Committed::Stale => return Err(Halt::Stale),
         };
         Ok(Outcome { answer, event_id })
     }
 }
 
 impl Cx<'_> {
-    /// A refusal of a known caller, on record.
-    async fn forbidden(&self, cause: Cause) -> Result<Outcome, Refusal> {
-        let row = Row::new(OpKind::AuthRefused, "admin", Ending::Deny, cause.reason())
-            .status(cause.status());
-        let event = self.authority.event(self.principal, row);
-        self.authority
-            .record(event, Answer::Json(Value::Null))
-            .await?;
-        Err(cause.into())
-    }
-
     /// The actor a name stands for, if this caller may change it. For a parent, one that is not
     /// its own answers like one that does not exist.
     async fn target(
@@ -371,10 +393,10 @@ impl Cx<'_> {
 
 /// Answers with the problem of a failed look-up, on record.
 macro_rules! found {
-    ($cx:expr, $tool:literal, $result:expr) => {
+    ($cx:expr, $tool:expr, $result:expr) => {
         match $result {
             Ok(found) => found,
-            Err(problem) => return $cx.invalid($tool, problem).await,
+            Err(problem) => return Ok($cx.invalid($tool, problem).await?),
         }
     };
 }

@@ -3,27 +3,27 @@
 use super::{Change, found, told};
 use crate::authority::budget::{day_of, local_hour_weekday};
 use crate::authority::calls::permission::{self, CURRENCY, Check};
-use crate::authority::calls::{Answer, Cx, InputProblem, OpKind};
+use crate::authority::calls::{Answer, Cx, Done, InputProblem, OpKind};
 use crate::authority::policy::{Amount, Inputs, PolicyEngine, PolicySource, Question};
 use crate::authority::ports::{Effect, EventFilter, SpendQuery, Test};
 use crate::authority::principal::VendorCaller;
-use crate::authority::{Outcome, Refusal, unavailable};
+use crate::authority::{Refusal, unavailable};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
-pub(super) async fn apply(cx: &Cx<'_>, source: &PolicySource) -> Result<Outcome, Refusal> {
+pub(super) async fn apply(cx: &Cx<'_>, source: &PolicySource) -> Done {
     let engine = match PolicyEngine::compile(source) {
         Ok(engine) => engine,
         Err(error) => {
             let problem = InputProblem::new("agentkeys.policy.invalid", error.to_string());
-            return cx.invalid("policy.apply", problem).await;
+            return Ok(cx.invalid("policy.apply", problem).await?);
         }
     };
     let tests = engine.run_tests(source);
     if let Some(failed) = tests.iter().find(|t| !t.passed) {
         let message = format!("the policy test {:?} in {} fails", failed.name, failed.file);
         let problem = InputProblem::new("agentkeys.policy.test_failed", message);
-        return cx.invalid("policy.apply", problem).await;
+        return Ok(cx.invalid("policy.apply", problem).await?);
     }
     let heads = cx.authority.ledger().heads().await.map_err(unavailable)?;
     let version = heads.policy_version + 1;
@@ -78,7 +78,7 @@ async fn row_of(cx: &Cx<'_>, decision_id: &str) -> Result<Option<Value>, Refusal
 const PAGE: u32 = 1_000;
 
 /// Asks the policy of that time the same question again: the same inputs give the same verdict.
-pub(super) async fn explain(cx: &Cx<'_>, decision_id: &str) -> Result<Outcome, Refusal> {
+pub(super) async fn explain(cx: &Cx<'_>, decision_id: &str) -> Done {
     let row = row_of(cx, decision_id).await?;
     let inputs = row.as_ref().and_then(|r| {
         let inputs = serde_json::from_value::<Inputs>(r["inputs"].clone()).ok()?;
@@ -89,7 +89,7 @@ pub(super) async fn explain(cx: &Cx<'_>, decision_id: &str) -> Result<Outcome, R
             "agentkeys.policy.decision_not_found",
             "no policy decision has this id; `agentkeys audit list` shows the ids there are",
         );
-        return cx.invalid("policy.explain", problem).await;
+        return Ok(cx.invalid("policy.explain", problem).await?);
     };
     let explanation = cx
         .authority
@@ -113,7 +113,7 @@ pub(super) async fn check(
     vendor: Option<&str>,
     scope_name: String,
     params: Map<String, Value>,
-) -> Result<Outcome, Refusal> {
+) -> Done {
     let (actor, scope) = found!(cx, "policy.check", cx.target(name).await?);
     let ledger = cx.authority.ledger();
     let mut bindings = ledger.bindings(&scope).await.map_err(unavailable)?;
@@ -126,7 +126,7 @@ pub(super) async fn check(
             "agentkeys.policy.vendor_missing",
             "name a vendor that is bound to this actor with --vendor",
         );
-        return cx.invalid("policy.check", problem).await;
+        return Ok(cx.invalid("policy.check", problem).await?);
     };
     let (vendor, binding) = bindings.swap_remove(at);
     let vendor = found!(cx, "policy.check", cx.vendor_named(&vendor).await?);

@@ -1,12 +1,12 @@
 //! Tokens: shown once, stored hashed, replaced with overlap, taken back at once.
 
 use super::{Change, TokenRequest, found, rows};
-use crate::authority::calls::{Answer, Cx, InputProblem, OpKind};
+use crate::authority::calls::{Answer, Cx, Done, InputProblem, OpKind};
 use crate::authority::event::rfc3339;
 use crate::authority::ports::{Effect, TokenRow, VendorRow};
 use crate::authority::token;
 use crate::authority::words::Role;
-use crate::authority::{Outcome, Refusal, unavailable};
+use crate::authority::{Refusal, unavailable};
 use serde_json::{Value, json};
 
 fn to_json(token: &TokenRow, now_ms: i64) -> Value {
@@ -63,13 +63,13 @@ fn detail(row: &TokenRow) -> Value {
     })
 }
 
-pub(super) async fn create(cx: &Cx<'_>, request: &TokenRequest) -> Result<Outcome, Refusal> {
+pub(super) async fn create(cx: &Cx<'_>, request: &TokenRequest) -> Done {
     if request.ttl_ms <= 0 {
         let problem = InputProblem::new(
             "agentkeys.token.ttl_invalid",
             "a token lives at least one second; write 90d, 24h or 300s",
         );
-        return cx.invalid("token.create", problem).await;
+        return Ok(cx.invalid("token.create", problem).await?);
     }
     let vendor = match request.role {
         Role::Vendor => Some(found!(cx, "token.create", vendor(cx, request).await?)),
@@ -84,7 +84,7 @@ pub(super) async fn create(cx: &Cx<'_>, request: &TokenRequest) -> Result<Outcom
             "agentkeys.token.actor_missing",
             "a viewer or parent token is for one actor; name it with --actor",
         );
-        return cx.invalid("token.create", problem).await;
+        return Ok(cx.invalid("token.create", problem).await?);
     }
     let now_ms = cx.principal.frame().at_ms;
     let (row, answer) = make(
@@ -141,7 +141,7 @@ async fn vendor(
     )))
 }
 
-pub(super) async fn list(cx: &Cx<'_>, vendors: bool) -> Result<Outcome, Refusal> {
+pub(super) async fn list(cx: &Cx<'_>, vendors: bool) -> Done {
     let tokens = cx.authority.ledger().tokens().await.map_err(unavailable)?;
     let now_ms = cx.authority.now_ms();
     let wanted = tokens
@@ -165,7 +165,7 @@ async fn named(cx: &Cx<'_>, id: &str) -> Result<Result<TokenRow, InputProblem>, 
     }))
 }
 
-pub(super) async fn revoke(cx: &Cx<'_>, id: &str) -> Result<Outcome, Refusal> {
+pub(super) async fn revoke(cx: &Cx<'_>, id: &str) -> Done {
     let token = found!(cx, "token.revoke", named(cx, id).await?);
     let at_ms = token.revoked_ms.unwrap_or(cx.principal.frame().at_ms);
     let answer = json!({"token_id": token.id, "revoked_at": rfc3339(at_ms)});
@@ -178,7 +178,7 @@ pub(super) async fn revoke(cx: &Cx<'_>, id: &str) -> Result<Outcome, Refusal> {
         .await
 }
 
-pub(super) async fn rotate(cx: &Cx<'_>, id: &str, overlap_ms: i64) -> Result<Outcome, Refusal> {
+pub(super) async fn rotate(cx: &Cx<'_>, id: &str, overlap_ms: i64) -> Done {
     let old = found!(cx, "token.rotate", named(cx, id).await?);
     let now_ms = cx.principal.frame().at_ms;
     if old.revoked_ms.is_some() || old.replaced_by.is_some() || overlap_ms < 0 {
@@ -186,7 +186,7 @@ pub(super) async fn rotate(cx: &Cx<'_>, id: &str, overlap_ms: i64) -> Result<Out
             "agentkeys.token.not_rotatable",
             "this token was revoked or replaced already; make a new one with `token create`",
         );
-        return cx.invalid("token.rotate", problem).await;
+        return Ok(cx.invalid("token.rotate", problem).await?);
     }
     let lifetime = old.expires_ms.saturating_sub(old.created_ms);
     let until = old.expires_ms.min(now_ms.saturating_add(overlap_ms));
@@ -215,7 +215,7 @@ pub(super) async fn rotate(cx: &Cx<'_>, id: &str, overlap_ms: i64) -> Result<Out
         .await
 }
 
-pub(super) async fn revoke_cap(cx: &Cx<'_>, actor: &str, cap_id: &str) -> Result<Outcome, Refusal> {
+pub(super) async fn revoke_cap(cx: &Cx<'_>, actor: &str, cap_id: &str) -> Done {
     let (_, scope) = found!(cx, "cap.revoke", cx.target(actor).await?);
     let cap = cx
         .authority
@@ -225,7 +225,7 @@ pub(super) async fn revoke_cap(cx: &Cx<'_>, actor: &str, cap_id: &str) -> Result
         .map_err(unavailable)?;
     let Some(cap) = cap else {
         let problem = InputProblem::new("agentkeys.cap.not_found", "this actor has no such cap");
-        return cx.invalid("cap.revoke", problem).await;
+        return Ok(cx.invalid("cap.revoke", problem).await?);
     };
     let at_ms = cx.principal.frame().at_ms;
     let answer = Answer::Revoked {

@@ -1,10 +1,10 @@
 //! Vendors.
 
 use super::{Change, rows, valid_name};
-use crate::authority::calls::{Answer, Cx, InputProblem, OpKind};
+use crate::authority::calls::{Answer, Cx, Done, InputProblem, OpKind};
 use crate::authority::ports::{Effect, Test, VendorRow};
+use crate::authority::unavailable;
 use crate::authority::words::{HostProfile, Rail};
-use crate::authority::{Outcome, Refusal, unavailable};
 use serde_json::{Value, json};
 
 fn to_json(vendor: &VendorRow) -> Value {
@@ -16,13 +16,13 @@ pub(super) async fn create(
     name: &str,
     rail: Rail,
     profile: Option<HostProfile>,
-) -> Result<Outcome, Refusal> {
+) -> Done {
     if !valid_name(name) {
         let problem = InputProblem::new(
             "agentkeys.vendor.name_invalid",
             "a vendor's name is 1 to 40 of a-z, 0-9, - and _, beginning with a letter or digit",
         );
-        return cx.invalid("vendor.create", problem).await;
+        return Ok(cx.invalid("vendor.create", problem).await?);
     }
     let profile = profile.unwrap_or(rail.profile());
     let vendor = VendorRow {
@@ -48,7 +48,7 @@ pub(super) async fn create(
         .await
 }
 
-pub(super) async fn list(cx: &Cx<'_>) -> Result<Outcome, Refusal> {
+pub(super) async fn list(cx: &Cx<'_>) -> Done {
     let vendors = cx.authority.ledger().vendors().await.map_err(unavailable)?;
     Ok(rows(vendors.iter().map(to_json)))
 }
