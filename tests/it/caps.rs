@@ -1,6 +1,6 @@
 //! Capabilities: minted under the policy, spent once, dead with what they rest on.
 
-use super::support::{Host, Reply, Server, send};
+use super::support::{Host, Reply, Server, TRAVEL_AND_SPEND, send};
 use base64::Engine as _;
 use serde_json::{Value, json};
 
@@ -8,34 +8,8 @@ const MINT: &str = "agentkeys.cap.mint";
 
 /// A vendor with structured answers that may read and write travel and spend.
 fn desk(server: &Server) -> (Host<'_>, String) {
-    server
-        .house
-        .ok(&["vendor", "create", "desk", "--rail", "other"]);
-    server.house.ok(&[
-        "actor",
-        "grant",
-        "O_kevin_001",
-        "--vendor",
-        "desk",
-        "--read",
-        "travel",
-        "--write",
-        "travel",
-        "--scope",
-        "payment.spend",
-        "--daily-cap",
-        "500RMB",
-    ]);
-    let made = server
-        .house
-        .ok(&["vendor", "token", "create", "--vendor", "desk"]);
-    let token = made["token"].as_str().unwrap().to_owned();
-    (
-        server
-            .host("magiclick")
-            .with("authorization", &format!("Bearer {token}")),
-        token,
-    )
+    let token = server.house.vendor("desk", TRAVEL_AND_SPEND);
+    (server.host_of(&token), token)
 }
 
 fn post(server: &Server, path: &str, token: &str, body: &Value) -> Reply {
@@ -267,4 +241,95 @@ fn anyone_can_verify_a_cap_with_the_published_keys() {
         .claims;
     assert_eq!(claims["vendor"], "desk");
     assert_eq!(claims["sub"].as_str().unwrap(), &server.house.actor()[2..]);
+}
+
+#[test]
+fn bodies_that_are_no_request_are_refused_under_the_endpoints_own_name() {
+    let server = Server::demo();
+    let (_, token) = desk(&server);
+    for (path, tool) in [
+        ("/v1/memory/get", "cap.memory_get"),
+        ("/v1/memory/put", "cap.memory_put"),
+        ("/v1/cap/redeem", "cap.redeem"),
+        ("/v1/cap/introspect", "cap.introspect"),
+    ] {
+        for body in [
+            json!({}),
+            json!([]),
+            json!({"cap": 7}),
+            json!({"plaintext_b64": "eA=="}),
+        ] {
+            let reply = post(&server, path, &token, &body);
+            assert_eq!(
+                (reply.status, reply.code()),
+                (400, "agentkeys.http.request_malformed".into()),
+                "{path} {body}"
+            );
+        }
+        let rows = server.house.events(&["--tool", tool]);
+        assert_eq!(rows.len(), 4, "{tool}");
+        assert!(
+            rows.iter()
+                .all(|r| r["vendor"] == "desk" && r["status"] == 400)
+        );
+    }
+}
+
+#[test]
+fn the_same_write_and_the_same_payment_at_once_get_the_first_answer() {
+    let server = Server::demo();
+    let (desk, token) = desk(&server);
+    let (write, _) = mint(
+        &desk,
+        json!({"op": "memory_put", "params": {"namespace": "travel"}}),
+    );
+    let (pay, _) = mint(
+        &desk,
+        json!({"op": "payment_spend", "params": {"amount_rmb": 5}}),
+    );
+    let bodies = [
+        (
+            "/v1/memory/put",
+            json!({"cap": write, "plaintext_b64": "eA=="}),
+        ),
+        ("/v1/cap/redeem", json!({"cap": pay, "amount_rmb": 5})),
+    ];
+    for (path, body) in &bodies {
+        let url = format!("{}{path}", server.base);
+        let replies = super::support::wait(async {
+            let one = || async {
+                let sent = server
+                    .http
+                    .post(&url)
+                    .bearer_auth(&token)
+                    .json(body)
+                    .send()
+                    .await;
+                sent.unwrap().text().await.unwrap()
+            };
+            futures_util::future::join_all((0..6).map(|_| one())).await
+        });
+        assert!(replies.iter().all(|r| *r == replies[0]), "{replies:?}");
+        assert!(replies[0].contains("\"ok\":true"), "{}", replies[0]);
+    }
+}
+
+#[test]
+fn only_its_vendor_and_the_operator_learn_that_a_cap_is_active() {
+    let server = Server::demo();
+    let (desk, token) = desk(&server);
+    let (cap, _) = mint(
+        &desk,
+        json!({"op": "memory_get", "params": {"namespace": "travel"}}),
+    );
+    let active = |token: &str, cap: &str| {
+        let reply = post(&server, "/v1/cap/introspect", token, &json!({"cap": cap}));
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        reply.json()["active"].clone()
+    };
+    assert_eq!(active(&token, &cap), true);
+    assert_eq!(active(&server.reader("operator", &[]), &cap), true);
+    assert_eq!(active(&server.house.token("folotoy"), &cap), false);
+    assert_eq!(active(&server.reader("auditor", &[]), &cap), false);
+    assert_eq!(active(&token, "nonsense"), false);
 }

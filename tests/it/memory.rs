@@ -8,26 +8,9 @@ const GET: &str = "agentkeys.memory.get";
 
 /// Rights over travel with structured answers.
 fn desk(server: &Server) -> super::support::Host<'_> {
-    server
-        .house
-        .ok(&["vendor", "create", "desk", "--rail", "other"]);
-    let grant = [
-        "actor",
-        "grant",
-        "O_kevin_001",
-        "--vendor",
-        "desk",
-        "--read",
-        "travel,work",
-        "--write",
-        "travel,work",
-    ];
-    server.house.ok(&grant);
-    let made = server
-        .house
-        .ok(&["vendor", "token", "create", "--vendor", "desk"]);
-    let bearer = format!("Bearer {}", made["token"].as_str().unwrap());
-    server.host("magiclick").with("authorization", &bearer)
+    let grants = ["--read", "travel,work", "--write", "travel,work"];
+    let token = server.house.vendor("desk", &grants);
+    server.host_of(&token)
 }
 
 #[test]
@@ -214,4 +197,25 @@ fn content_over_256_kib_is_refused_and_changes_nothing() {
         0
     );
     assert_eq!(put(256 * 1024)["version"], 1);
+}
+
+#[test]
+fn a_writer_that_may_not_read_learns_nothing_of_what_is_there() {
+    let server = Server::demo();
+    let token = server.house.vendor("blind", &["--write", "travel"]);
+    let blind = server.host_of(&token);
+    let there = "Chengdu trip — Apr 12 to 16, hotpot at Yulin.";
+    let appended = blind.structured(
+        PUT,
+        json!({"namespace": "travel", "content": "", "mode": "append"}),
+    );
+    let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    assert_eq!(
+        (&appended["sha256"], &appended.get("envelope_size")),
+        (&json!(empty), &None)
+    );
+    let guessed = blind.structured(PUT, json!({"namespace": "travel", "content": there}));
+    assert_eq!(guessed.get("unchanged"), None, "{guessed}");
+    let own = blind.structured(PUT, json!({"namespace": "travel", "content": there}));
+    assert_eq!(own["unchanged"], true);
 }

@@ -88,20 +88,8 @@ fn the_command_line_takes_effect_on_the_servers_next_request() {
 #[test]
 fn nothing_acknowledged_is_lost_by_kill_nine() {
     let mut house = House::demo();
-    house.ok(&["vendor", "create", "desk", "--rail", "other"]);
-    house.ok(&[
-        "actor",
-        "grant",
-        "O_kevin_001",
-        "--vendor",
-        "desk",
-        "--read",
-        "work",
-        "--write",
-        "work",
-    ]);
-    let made = house.ok(&["vendor", "token", "create", "--vendor", "desk"]);
-    let bearer = format!("Bearer {}", made["token"].as_str().unwrap());
+    let token = house.vendor("desk", &["--read", "work", "--write", "work"]);
+    let bearer = format!("Bearer {token}");
     let rounds = std::env::var("AGENTKEYS_TEST_KILLS").map_or(8, |n| n.parse().unwrap());
     let mut acknowledged = 0;
     for round in 0..rounds {

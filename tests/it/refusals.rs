@@ -299,3 +299,19 @@ fn unknown_tools_are_a_protocol_error_with_a_row() {
         (&json!("agentkeys.memory.wipe"), &json!("unknown_tool"))
     );
 }
+
+#[test]
+fn a_tool_call_the_sdk_does_not_understand_has_its_row_too() {
+    let server = Server::demo();
+    for odd in [r#""inputResponses":5"#, r#""requestState":5"#] {
+        let rows = rows_of(&server, || {
+            let body = format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"agentkeys.memory.get","arguments":{{"namespace":"travel"}},{odd}}}}}"#
+            );
+            let reply = server.host("folotoy").post(body);
+            assert!(reply.json().get("error").is_some(), "{}", reply.body);
+        });
+        assert_eq!(rows.len(), 1, "{odd}");
+        assert_eq!(rows[0]["tool"], "agentkeys.memory.get");
+    }
+}

@@ -2,7 +2,7 @@
 //! of the real server. `tests/sdk/calls.json` is what they all call; their scripts print what the
 //! SDK made of each answer. rmcp on both ends would only show that rmcp agrees with itself.
 
-use super::support::{BIN, House, Server, command, json_of, text};
+use super::support::{BIN, House, Server, TRAVEL_AND_SPEND, command, json_of, text};
 use agentkeys::digest::sha256;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -194,24 +194,7 @@ impl Played {
 /// the demo's first vendor may.
 fn with_desk() -> (Server, String) {
     let house = House::demo();
-    house.ok(&["vendor", "create", "desk", "--rail", "other"]);
-    house.ok(&[
-        "actor",
-        "grant",
-        "O_kevin_001",
-        "--vendor",
-        "desk",
-        "--read",
-        "travel",
-        "--write",
-        "travel",
-        "--scope",
-        "payment.spend",
-        "--daily-cap",
-        "500RMB",
-    ]);
-    let made = house.ok(&["vendor", "token", "create", "--vendor", "desk"]);
-    let token = made["token"].as_str().unwrap().to_owned();
+    let token = house.vendor("desk", TRAVEL_AND_SPEND);
     (Server::over(house, &[]), token)
 }
 

@@ -7,6 +7,18 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Grants of a vendor that may read and write travel and spend.
+pub(crate) const TRAVEL_AND_SPEND: &[&str] = &[
+    "--read",
+    "travel",
+    "--write",
+    "travel",
+    "--scope",
+    "payment.spend",
+    "--daily-cap",
+    "500RMB",
+];
+
 /// The program under test.
 pub(crate) const BIN: &str = env!("CARGO_BIN_EXE_agentkeys");
 
@@ -60,6 +72,17 @@ impl House {
             .as_str()
             .unwrap()
             .to_owned()
+    }
+
+    /// A vendor on no special rail, bound to the demo actor with these grants, and its token.
+    #[track_caller]
+    pub(crate) fn vendor(&self, name: &str, grants: &[&str]) -> String {
+        self.ok(&["vendor", "create", name, "--rail", "other"]);
+        let mut grant = vec!["actor", "grant", "O_kevin_001", "--vendor", name];
+        grant.extend(grants);
+        self.ok(&grant);
+        let made = self.ok(&["vendor", "token", "create", "--vendor", name]);
+        made["token"].as_str().unwrap().to_owned()
     }
 
     /// Events of the log, oldest first.
@@ -208,6 +231,12 @@ impl Server {
             ],
             path: "/mcp".into(),
         }
+    }
+
+    /// A host with this token, acting for the demo actor.
+    pub(crate) fn host_of(&self, token: &str) -> Host<'_> {
+        self.host("magiclick")
+            .with("authorization", &format!("Bearer {token}"))
     }
 
     /// A host with exactly these headers.

@@ -1,17 +1,11 @@
 //! Every tool, over the socket, in the shapes of `contract.md` and with the values of `mission.md`.
 
-use super::support::{Host, House, Server};
+use super::support::{Host, Server};
 use serde_json::{Value, json};
 
-/// A third vendor on no special rail, with rights to everything the demo has.
-fn other_vendor(house: &House) -> String {
-    house.ok(&["vendor", "create", "desk", "--rail", "other"]);
-    house.ok(&[
-        "actor",
-        "grant",
-        "O_kevin_001",
-        "--vendor",
-        "desk",
+/// A third vendor on no special rail, with more rights than the demo's.
+fn desk(server: &Server) -> Host<'_> {
+    let grants = [
         "--read",
         "travel,family",
         "--write",
@@ -20,16 +14,9 @@ fn other_vendor(house: &House) -> String {
         "payment.*",
         "--daily-cap",
         "500RMB",
-    ]);
-    let made = house.ok(&["vendor", "token", "create", "--vendor", "desk"]);
-    made["token"].as_str().unwrap().to_owned()
-}
-
-fn desk(server: &Server) -> Host<'_> {
-    let token = other_vendor(&server.house);
-    server
-        .host("magiclick")
-        .with("authorization", &format!("Bearer {token}"))
+    ];
+    let token = server.house.vendor("desk", &grants);
+    server.host_of(&token)
 }
 
 #[test]

@@ -24,15 +24,77 @@ pub fn step(step: &Step, paint: Painter<'_>) -> String {
         Status::Skipped => "skip",
         Status::Failed => "FAIL",
     };
-    let mut line = format!("{} {:<26}", paint(word, step.status), step.id);
-    if step.ms > 0 {
-        line = format!("{line} {:>6} ms", step.ms);
-    }
+    let ms = match step.ms {
+        0 => String::new(),
+        ms => format!("{ms} ms"),
+    };
+    let (id, caption) = (step.id, caption(step.id));
+    let mut line = format!("{} {id:<26} {ms:>7}  {caption}", paint(word, step.status));
     if step.status == Status::Failed {
         let (expected, got) = (clean_to(&step.expected, 300), clean_to(&step.got, 300));
         line = format!("{line}\n     expected: {expected}\n     got:      {got}");
     }
     line.trim_end().to_owned()
+}
+
+/// What a step does or proves, for who watches.
+const CAPTIONS: &[(&str, &str)] = &[
+    (
+        "setup",
+        "a server, an actor, two vendors with their own tokens and consent",
+    ),
+    (
+        "rail1.write",
+        "a host like xiaozhi-server asks who it acts for, and writes a memory",
+    ),
+    (
+        "rail2.read",
+        "an agent behind Ark's API is asked about the trip, and reads it",
+    ),
+    ("audit.read", "an auditor reads what both did"),
+    ("restore", "the memory is put back as it was"),
+    (
+        "rail1.whoami_is_the_actor",
+        "the first host was told the right actor",
+    ),
+    (
+        "identity.derivation",
+        "the actor's id recomputes from its parent and label",
+    ),
+    ("rail1.put_accepted", "the write was accepted and versioned"),
+    (
+        "rail2.tools_listed",
+        "the second host found the tools by itself",
+    ),
+    (
+        "rail2.bytes_equal",
+        "byte for byte what was written, through another host",
+    ),
+    ("audit.rail1_whoami_row", "the question is on record, once"),
+    ("audit.rail1_put_row", "the write is on record, once"),
+    ("audit.rail2_get_row", "the read is on record, once"),
+    (
+        "audit.same_actor_omni",
+        "both hosts' rows carry one actor_omni",
+    ),
+    (
+        "audit.rails_and_vendors",
+        "each row names its own rail and vendor",
+    ),
+    (
+        "audit.same_content_tag",
+        "one content, by a tag that tells nothing of it",
+    ),
+    (
+        "audit.same_version",
+        "the version read is the version written",
+    ),
+    ("restore.put_back", "and nothing is left changed"),
+];
+
+fn caption(id: &str) -> &'static str {
+    let found = CAPTIONS.iter().find(|(step, _)| *step == id);
+    found.map_or("", |(_, caption)| *caption)
 }
 
 /// Who it was about and what travelled.
