@@ -59,6 +59,8 @@ pub enum Wants<'a> {
     SpenderOf(&'a str),
     /// Anyone who may read audit, or a parent.
     Reader,
+    /// A parent: nobody else changes anything over HTTP.
+    Parent,
     /// Any bearer of a good token.
     Anyone,
 }
@@ -96,6 +98,17 @@ impl Authority {
             Ok(principal) => Ok(principal),
             Err(refusal) => Err(self.turn_away(knock, frame, known, refusal).await),
         }
+    }
+
+    /// Refuses a known caller what it has too much of already, on record as any other 429.
+    pub async fn too_many(&self, principal: &Principal, knock: &Knock<'_>) -> Refusal {
+        let known = Known {
+            subject: Subject::of(principal),
+            profile: Some(principal.frame().profile),
+        };
+        let frame = principal.frame().clone();
+        let turned = self.turn_away(knock, frame, known, limited(1)).await;
+        turned.refusal
     }
 
     /// The operator at the command line: whoever could open the folder's root key.
@@ -177,13 +190,23 @@ impl Authority {
                         _ => refusal,
                     })?
             }
-            Wants::Reader => reader_principal(token, frame)?,
-            Wants::Anyone => Principal::new(
-                Who::Known(token.role, token.vendor.clone()),
-                Some(token.id.clone()),
-                None,
-                frame.clone(),
-            ),
+            Wants::Parent if token.role != Role::Parent => {
+                return Err(Cause::RoleForbidden.into());
+            }
+            Wants::Reader | Wants::Parent => {
+                let reader = reader_principal(token, frame)?;
+                self.take_call(&token.id, frame)?;
+                reader
+            }
+            Wants::Anyone => {
+                self.take_call(&token.id, frame)?;
+                Principal::new(
+                    Who::Known(token.role, token.vendor.clone()),
+                    Some(token.id.clone()),
+                    None,
+                    frame.clone(),
+                )
+            }
         };
         self.note_use(token, frame.at_ms).await?;
         Ok(principal)
@@ -213,9 +236,7 @@ impl Authority {
             return Err(Cause::ActorMismatch.into());
         }
         let key = format!("{}|{}", token.id, actor.omni.bare());
-        if let Err(wait) = self.calls.take(&key, frame.started_us) {
-            return Err(limited(wait));
-        }
+        self.take_call(&key, frame)?;
         let caller = VendorCaller {
             name: vendor.name.clone(),
             rail: vendor.rail,
@@ -234,6 +255,10 @@ impl Authority {
             Some(scope),
             frame,
         ))
+    }
+
+    fn take_call(&self, key: &str, frame: &Frame) -> Result<(), Refusal> {
+        self.calls.take(key, frame.started_us).map_err(limited)
     }
 
     async fn note_use(&self, token: &TokenRow, now_ms: i64) -> Result<(), Refusal> {
@@ -268,14 +293,17 @@ impl Authority {
         {
             refusal = limited(wait);
         }
-        let key = FoldKey {
+        let key = |cause| FoldKey {
             source: customer.clone().unwrap_or_else(|| knock.source.to_owned()),
-            cause: refusal.cause,
+            cause,
         };
-        let own_row = match (&customer, refusal.cause) {
+        let cause = refusal.cause;
+        let own_row = match (&customer, cause) {
             (_, Cause::AuditUnavailable) => false,
-            (None, _) => self.folds.stranger(key, frame.at_ms),
-            (Some(_), Cause::RateLimited) => self.folds.limited(key, frame.at_ms),
+            (None, _) => self.folds.stranger(key(cause), frame.at_ms),
+            (Some(_), Cause::RateLimited) => {
+                self.folds.limited(key(cause), &known.subject, frame.at_ms)
+            }
             (Some(_), _) => true,
         };
         if own_row {
@@ -294,7 +322,11 @@ impl Authority {
             };
             refusal = match self.ledger().commit(unit, lane).await {
                 Ok(_) => refusal,
-                Err(LedgerError::Full) if lane == Lane::Stranger => limited(1),
+                Err(LedgerError::Full) if lane == Lane::Stranger => {
+                    // Counted as what it is answered with, so that the record's sums stay exact.
+                    self.folds.unwritten(key(Cause::RateLimited), frame.at_ms);
+                    limited(1)
+                }
                 Err(error) => unavailable(error),
             };
         }
@@ -335,7 +367,7 @@ impl Authority {
                 }),
             );
             let id = self.fresh_id("evt");
-            let event = row.seal(id, &Subject::default(), &frame, self.now_us());
+            let event = row.seal(id, &folded.subject, &frame, self.now_us());
             let unit = Unit {
                 guards: Vec::new(),
                 effects: Vec::new(),
@@ -356,10 +388,11 @@ fn limited(wait: u64) -> Refusal {
 }
 
 fn found(knock: &Knock<'_>) -> Refusal {
+    let cause = knock.found.unwrap_or(Cause::RequestMalformed);
     Refusal {
-        cause: knock.found.unwrap_or(Cause::RequestMalformed),
+        cause,
         seen: knock.seen.map(|s| crate::text::clean_to(s, 100)),
-        retry_after_s: None,
+        retry_after_s: (cause == Cause::RateLimited).then_some(1),
     }
 }
 
@@ -411,7 +444,8 @@ fn authenticate<'a>(
 }
 
 fn state(token: &TokenRow, now_ms: i64) -> Result<(), Cause> {
-    if token.revoked_ms.is_some_and(|at| at <= now_ms) {
+    // Whatever the clock says: one that is set back must not bring a token to life.
+    if token.revoked_ms.is_some() {
         return Err(Cause::TokenRevoked);
     }
     if token.expires_ms <= now_ms {

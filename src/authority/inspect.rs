@@ -26,7 +26,8 @@ impl Authority {
         let row = match &claims {
             Ok(claims) => {
                 let scope = ActorScope::new(claims.sub, self.operator());
-                let row = self.ledger().cap(&scope, &claims.jti).await;
+                let now_ms = self.now_ms();
+                let row = self.ledger().cap(&scope, &claims.jti, now_ms).await;
                 row.map_err(unavailable)?
             }
             Err(_) => None,

@@ -1,5 +1,6 @@
 //! Bounds on what one caller may ask, and folding of what strangers repeat. Time comes in.
 
+use super::event::Subject;
 use super::refusal::Cause;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -85,10 +86,12 @@ pub struct FoldKey {
 }
 
 /// Refusals that were counted instead of written one by one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Folded {
     /// What they have in common.
     pub key: FoldKey,
+    /// Whose token they came with; nobody's for strangers.
+    pub subject: Subject,
     /// How many.
     pub count: u64,
     /// The minute, Unix.
@@ -114,36 +117,38 @@ struct FoldState {
     minute: i64,
     all: u64,
     seen: HashMap<FoldKey, u64>,
-    folded: HashMap<FoldKey, u64>,
+    folded: HashMap<FoldKey, (u64, Subject)>,
     due: Vec<Folded>,
 }
+
+/// What sources share that are too many to be counted apart.
+const OTHERS: &str = "others";
 
 impl Folds {
     /// Whether this refusal of a stranger gets its own row.
     pub fn stranger(&self, key: FoldKey, now_ms: i64) -> bool {
-        self.count(key, now_ms, PER_SOURCE, true)
+        let mut state = self.state.lock();
+        state.turn(now_ms / 60_000);
+        state.all += 1;
+        let own_row = state.all <= GLOBAL;
+        state.count(key, PER_SOURCE, own_row, Subject::default)
     }
 
     /// Whether this 429 of a token gets its own row: the first of each minute does.
-    pub fn limited(&self, key: FoldKey, now_ms: i64) -> bool {
-        self.count(key, now_ms, 1, false)
-    }
-
-    fn count(&self, mut key: FoldKey, now_ms: i64, own_limit: u64, stranger: bool) -> bool {
+    pub fn limited(&self, key: FoldKey, subject: &Subject, now_ms: i64) -> bool {
         let mut state = self.state.lock();
         state.turn(now_ms / 60_000);
-        if state.seen.len() >= MAX_SOURCES && !state.seen.contains_key(&key) {
-            "others".clone_into(&mut key.source);
-        }
-        let seen = state.seen.entry(key.clone()).or_insert(0);
-        *seen += 1;
-        let own_row = *seen <= own_limit;
-        state.all += u64::from(stranger);
-        if own_row && (!stranger || state.all <= GLOBAL) {
-            return true;
-        }
-        *state.folded.entry(key).or_insert(0) += 1;
-        false
+        state.count(key, 1, true, || Subject {
+            actor: None,
+            ..subject.clone()
+        })
+    }
+
+    /// Counts a refusal of a stranger whose row could not be queued.
+    pub fn unwritten(&self, key: FoldKey, now_ms: i64) {
+        let mut state = self.state.lock();
+        state.turn(now_ms / 60_000);
+        state.count(key, u64::MAX, false, Subject::default);
     }
 
     /// The counts of past minutes (of the running one too when `all`), to be written as rows.
@@ -163,6 +168,35 @@ impl Folds {
 }
 
 impl FoldState {
+    /// Whether it gets its own row; else it is counted.
+    fn count(
+        &mut self,
+        mut key: FoldKey,
+        own_limit: u64,
+        own_row: bool,
+        subject: impl FnOnce() -> Subject,
+    ) -> bool {
+        if self.seen.len() >= MAX_SOURCES && !self.seen.contains_key(&key) {
+            OTHERS.clone_into(&mut key.source);
+        }
+        let seen = self.seen.entry(key.clone()).or_insert(0);
+        *seen += 1;
+        if own_row && *seen <= own_limit {
+            return true;
+        }
+        let shared = key.source == OTHERS;
+        let folded = self.folded.entry(key).or_insert_with(|| {
+            let subject = if shared {
+                Subject::default()
+            } else {
+                subject()
+            };
+            (0, subject)
+        });
+        folded.0 += 1;
+        false
+    }
+
     fn turn(&mut self, minute: i64) {
         if minute != self.minute {
             self.close();
@@ -177,7 +211,12 @@ impl FoldState {
         let mut due: Vec<_> = self
             .folded
             .drain()
-            .map(|(key, count)| Folded { key, count, minute })
+            .map(|(key, (count, subject))| Folded {
+                key,
+                subject,
+                count,
+                minute,
+            })
             .collect();
         due.sort_by(|a, b| a.key.source.cmp(&b.key.source));
         self.due.append(&mut due);
@@ -224,11 +263,23 @@ mod tests {
             .count();
         assert_eq!(rows, 600);
         assert!(folds.stranger(key("5.6.7.8"), 0));
-        assert_eq!(folds.drain(0, false), vec![]);
+        assert!(folds.drain(0, false).is_empty());
         let folded = folds.drain(60_000, false);
         assert_eq!(folded.len(), 1);
         assert_eq!(folded[0].count, 400);
-        assert_eq!(folds.drain(60_000, true), vec![]);
+        assert!(folds.drain(60_000, true).is_empty());
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_counted() {
+        let folds = Folds::default();
+        let key = FoldKey {
+            source: "1.2.3.4".into(),
+            cause: Cause::RateLimited,
+        };
+        folds.unwritten(key.clone(), 0);
+        folds.unwritten(key, 0);
+        assert_eq!(folds.drain(0, true)[0].count, 2);
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub struct Outcome {
 /// Bounds an operator sets.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Calls per token and actor.
+    /// Calls per token and actor; those of readers, who name no actor, per token.
     pub calls: Rate,
     /// Refusals per token.
     pub refusals: Rate,

@@ -218,7 +218,7 @@ pub struct Reservation {
 pub struct SpendFacts {
     /// Reserved and not released, over all vendors, on that day.
     pub spent_minor: i64,
-    /// The reservation under the same reference.
+    /// The reservation under the same reference that was not released.
     pub same_reference: Option<Reservation>,
     /// The reservation a decision made.
     pub by_decision: Option<Reservation>,
@@ -243,7 +243,7 @@ pub struct CapRow {
     pub grant: String,
     /// The answer its spending got, as JSON.
     pub spent: Option<String>,
-    /// Whether the token that minted it is still good.
+    /// Whether the token that minted it is still good: neither revoked nor expired.
     pub token_live: bool,
 }
 
@@ -290,8 +290,15 @@ pub enum Test {
         /// The revision read; 0 means there was none.
         revision: i64,
     },
-    /// The token is neither revoked nor expired.
+    /// The token is neither revoked nor expired. Revoked is revoked: from when does not matter.
     TokenLive {
+        /// Its id.
+        id: String,
+        /// Now.
+        at_ms: i64,
+    },
+    /// The token is neither revoked nor expired, and no other has taken its place.
+    TokenNotReplaced {
         /// Its id.
         id: String,
         /// Now.
@@ -330,7 +337,7 @@ pub enum Test {
         /// What must not be passed.
         limit_minor: i64,
     },
-    /// No reservation has this reference yet.
+    /// No reservation has this reference, except released ones.
     ReferenceFree {
         /// Whose.
         scope: ActorScope,
@@ -573,6 +580,8 @@ impl AuditProof {
 pub struct EventFilter {
     /// From this place on.
     pub from_seq: Option<u64>,
+    /// Before this place.
+    pub until_seq: Option<u64>,
     /// Of this actor.
     pub actor: Option<Omni>,
     /// Of this vendor.
@@ -635,11 +644,12 @@ pub trait Ledger: Send + Sync {
         scope: &'a ActorScope,
         day: &'a str,
     ) -> Later<'a, Result<Vec<Reservation>, LedgerError>>;
-    /// A cap of an actor.
+    /// A cap of an actor; whether its token is good is as of `now_ms`.
     fn cap<'a>(
         &'a self,
         scope: &'a ActorScope,
         cap_id: &'a str,
+        now_ms: i64,
     ) -> Later<'a, Result<Option<CapRow>, LedgerError>>;
     /// Ids and ends of revoked caps that have not expired.
     fn revoked_caps(&self, now_s: u64) -> Later<'_, Result<Vec<(String, u64)>, LedgerError>>;
@@ -651,6 +661,8 @@ pub trait Ledger: Send + Sync {
     fn keys<'a>(&'a self, purpose: &'a str) -> Later<'a, Result<Vec<SealedKey>, LedgerError>>;
     /// Every actor.
     fn actors(&self) -> Later<'_, Result<Vec<Actor>, LedgerError>>;
+    /// An actor and everything below it.
+    fn subtree(&self, root: Omni) -> Later<'_, Result<Vec<Omni>, LedgerError>>;
     /// Every vendor.
     fn vendors(&self) -> Later<'_, Result<Vec<VendorRow>, LedgerError>>;
     /// Every token.
@@ -668,18 +680,12 @@ pub trait Ledger: Send + Sync {
         token_id: &'a str,
         at_ms: i64,
     ) -> Later<'a, Result<(), LedgerError>>;
-    /// Reads events, oldest first.
+    /// Reads events, oldest first. What is looked through is what there is when it begins.
     fn events<'a>(
         &'a self,
         reach: &'a AuditReach,
         filter: &'a EventFilter,
     ) -> Later<'a, Result<Vec<LoggedEvent>, LedgerError>>;
-    /// One event by its id.
-    fn event<'a>(
-        &'a self,
-        reach: &'a AuditReach,
-        event_id: &'a str,
-    ) -> Later<'a, Result<Option<LoggedEvent>, LedgerError>>;
     /// How many events there are; changes wake feeds.
     fn log_size(&self) -> Later<'_, Result<u64, LedgerError>>;
     /// A receiver of the log's size, whoever wrote, in this process or another.

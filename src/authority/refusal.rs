@@ -25,6 +25,8 @@ pub enum Cause {
     RequestMalformed,
     /// The body is over 1 MiB.
     BodyTooLarge,
+    /// The body did not arrive in time.
+    BodyTimeout,
     /// Too many requests.
     RateLimited,
     /// The record cannot be kept, so nothing may happen.
@@ -59,6 +61,7 @@ impl Cause {
         Self::ActorMismatch,
         Self::RequestMalformed,
         Self::BodyTooLarge,
+        Self::BodyTimeout,
         Self::RateLimited,
         Self::AuditUnavailable,
         Self::CapInvalid,
@@ -138,6 +141,12 @@ impl Cause {
                 "agentkeys.http.body_too_large",
                 "the body is over 1 MiB",
                 "send less; one memory holds at most 256 KiB",
+            ),
+            Self::BodyTimeout => (
+                408,
+                "agentkeys.http.body_timeout",
+                "the body did not arrive within 30 seconds",
+                "send the whole request again on a better line, or a smaller one",
             ),
             Self::RateLimited => (
                 429,

@@ -144,6 +144,7 @@ impl<'a> Log<'a> {
         let now_ms = folder.now_ms();
         let filter = EventFilter {
             from_seq: None,
+            until_seq: None,
             actor,
             vendor: filters.vendor.clone(),
             rail: filters.rail,

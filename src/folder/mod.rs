@@ -46,11 +46,15 @@ impl Folder {
                 ));
             }
         }
+        let there = existing(dir);
         private_dir(dir)?;
+        shut_if_empty(dir)?;
         private_dir(&dir.join("keys"))?;
         private_dir(&dir.join("vault"))?;
         let entropy = SystemEntropy;
         let root = root_key(dir, true)?;
+        // What is sealed from here on is noise without the key: its name must outlive a power cut.
+        keep_names(dir, &there)?;
         let ledger = SqliteLedger::create(&ledger_path(dir)).map_err(|e| opening(dir, &e))?;
         let wallet = found::wallet(&entropy).map_err(|e| founding(&e))?;
         let mut instance = [0; 16];
@@ -137,9 +141,56 @@ fn ledger_path(dir: &Path) -> PathBuf {
     dir.join("ledger.sqlite")
 }
 
+/// The folder itself, or the nearest one above it that is there.
+fn existing(dir: &Path) -> PathBuf {
+    let whole = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    let there = whole.ancestors().find(|a| a.exists());
+    there.unwrap_or(&whole).to_owned()
+}
+
+/// Makes the names of new entries durable: those in `keys`, in the folder, and in every folder
+/// above it down from the one that was `there` already.
+fn keep_names(dir: &Path, there: &Path) -> Result<(), Problem> {
+    let whole = std::path::absolute(dir).map_err(|e| io(dir, &e))?;
+    let keys = whole.join("keys");
+    let made = keys.ancestors().take_while(|a| *a != there);
+    for path in made.chain([there]) {
+        std::fs::File::open(path)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|e| io(path, &e))?;
+    }
+    Ok(())
+}
+
+/// Refuses keys that anyone but their owner can reach: they may have been read already.
+fn refuse_open_keys(dir: &Path) -> Result<(), Problem> {
+    use std::os::unix::fs::PermissionsExt as _;
+    for (name, wanted) in [("keys", 0o700), ("keys/root.key", 0o600)] {
+        let path = dir.join(name);
+        // What is not there is said by whoever reads it.
+        let Ok(found) = std::fs::metadata(&path) else {
+            continue;
+        };
+        let mode = found.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(Problem::new(
+                Exit::Config,
+                "agentkeys.folder.permissions",
+                format!(
+                    "{} is open to other users (mode {mode:o}), and who reads the root key reads everything",
+                    path.display()
+                ),
+                format!("run `chmod {wanted:o} {}`", path.display()),
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Reads the root key, or makes it.
 fn root_key(dir: &Path, create: bool) -> Result<RootKey, Problem> {
     let path = dir.join("keys/root.key");
+    refuse_open_keys(dir)?;
     if create && !path.exists() {
         let mut bytes = [0; 32];
         SystemEntropy.fill(&mut bytes);
@@ -187,6 +238,17 @@ pub fn private_dir(path: &Path) -> Result<(), Problem> {
         .map_err(|e| io(path, &e))
 }
 
+/// A folder somebody made for us beforehand and nobody has used: ours to shut.
+fn shut_if_empty(dir: &Path) -> Result<(), Problem> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut entries = std::fs::read_dir(dir).map_err(|e| io(dir, &e))?;
+    if entries.next().is_some() {
+        return Ok(());
+    }
+    let owner_only = std::fs::Permissions::from_mode(0o700);
+    std::fs::set_permissions(dir, owner_only).map_err(|e| io(dir, &e))
+}
+
 fn io(path: &Path, error: &std::io::Error) -> Problem {
     Problem::new(
         Exit::Config,
@@ -197,12 +259,18 @@ fn io(path: &Path, error: &std::io::Error) -> Problem {
 }
 
 fn opening(dir: &Path, error: &crate::ledger::OpenError) -> Problem {
-    Problem::new(
-        Exit::Config,
-        "agentkeys.folder.ledger_unusable",
-        format!("the ledger in {} does not open: {error}", dir.display()),
-        "use the program version that wrote it, or restore it from a backup",
-    )
+    let (code, fix) = match error {
+        crate::ledger::OpenError::Exposed { .. } => (
+            "agentkeys.folder.exposed",
+            "shut it with that command, or choose another folder with --dir",
+        ),
+        _ => (
+            "agentkeys.folder.ledger_unusable",
+            "use the program version that wrote it, or restore it from a backup",
+        ),
+    };
+    let cause = format!("the ledger in {} does not open: {error}", dir.display());
+    Problem::new(Exit::Config, code, cause, fix)
 }
 
 fn founding(error: &found::FoundingError) -> Problem {
@@ -230,4 +298,22 @@ fn broken(what: &str) -> Problem {
         format!("this folder cannot be used: {what}"),
         "restore it from a backup",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn names_are_kept_up_to_the_folder_that_was_there() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("a/b");
+        let there = existing(&dir);
+        assert_eq!(there, temp.path());
+        private_dir(&dir.join("keys")).unwrap();
+        keep_names(&dir, &there).unwrap();
+        assert_eq!(existing(&dir), dir);
+        keep_names(&dir, &dir).unwrap();
+    }
 }

@@ -27,6 +27,7 @@ fn holds(c: &Connection, test: &Test, now_ms: i64) -> Result<bool> {
             yes(c, sql, (scope.actor().as_bytes(), vendor, revision))
         }
         Test::TokenLive { id, at_ms } => token_live(c, id, *at_ms),
+        Test::TokenNotReplaced { id, at_ms } => token_not_replaced(c, id, *at_ms),
         Test::VersionIs {
             scope,
             namespace,
@@ -45,9 +46,7 @@ fn holds(c: &Connection, test: &Test, now_ms: i64) -> Result<bool> {
             limit_minor,
         } => {
             let spent = read::spent(c, scope.actor(), spend_scope, currency, day)?;
-            // A sum that cannot be counted is over any limit, and nothing may lower it.
-            let sum = spent.checked_add(*add_minor).filter(|_| *add_minor >= 0);
-            Ok(sum.is_some_and(|sum| sum <= *limit_minor))
+            Ok(within(spent, *add_minor, *limit_minor))
         }
         Test::ReferenceFree {
             scope,
@@ -56,26 +55,15 @@ fn holds(c: &Connection, test: &Test, now_ms: i64) -> Result<bool> {
             day,
             reference,
         } => {
-            let sql = "SELECT NOT EXISTS (SELECT 1 FROM reservation WHERE actor = ?1 \
-                       AND vendor = ?2 AND scope = ?3 AND day = ?4 AND reference = ?5)";
             let actor = scope.actor();
-            yes(
-                c,
-                sql,
-                (actor.as_bytes(), vendor, spend_scope, day, reference),
-            )
+            reference_free(c, (actor.as_bytes(), vendor, spend_scope, day, reference))
         }
         Test::ReservationIs { decision_id, state } => {
             let sql = "SELECT EXISTS (SELECT 1 FROM reservation \
                        WHERE decision_id = ?1 AND state = ?2)";
             yes(c, sql, (decision_id, state))
         }
-        Test::CapUnspent { cap_id } => {
-            let sql = "SELECT EXISTS (SELECT 1 FROM cap c JOIN token t ON t.id = c.token_id \
-                       WHERE c.cap_id = ?1 AND c.spent IS NULL AND c.revoked_ms IS NULL \
-                       AND t.revoked_ms IS NULL AND t.expires_ms > ?2)";
-            yes(c, sql, (cap_id, now_ms))
-        }
+        Test::CapUnspent { cap_id } => cap_unspent(c, cap_id, now_ms),
         Test::NameFree { kind, name } => name_free(c, kind, name),
         Test::OmniFree(omni) => {
             let sql = "SELECT NOT EXISTS (SELECT 1 FROM actor WHERE omni = ?1)";
@@ -95,6 +83,12 @@ fn token_live(c: &Connection, id: &str, at_ms: i64) -> Result<bool> {
     yes(c, sql, (id, at_ms))
 }
 
+fn token_not_replaced(c: &Connection, id: &str, at_ms: i64) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM token WHERE id = ?1 \
+               AND revoked_ms IS NULL AND expires_ms > ?2 AND replaced_by IS NULL)";
+    yes(c, sql, (id, at_ms))
+}
+
 fn version_is(
     c: &Connection,
     actor: &[u8; 32],
@@ -104,6 +98,26 @@ fn version_is(
     let sql = "SELECT coalesce((SELECT last_version FROM memory_head \
                WHERE actor = ?1 AND namespace = ?2), 0) = ?3";
     yes(c, sql, (actor, namespace.as_str(), rows::whole(version)?))
+}
+
+/// A sum that cannot be counted is over any limit, and nothing may lower it.
+fn within(spent: i64, add_minor: i64, limit_minor: i64) -> bool {
+    let sum = spent.checked_add(add_minor).filter(|_| add_minor >= 0);
+    sum.is_some_and(|sum| sum <= limit_minor)
+}
+
+fn reference_free(c: &Connection, key: impl rusqlite::Params) -> Result<bool> {
+    let sql = "SELECT NOT EXISTS (SELECT 1 FROM reservation WHERE actor = ?1 \
+               AND vendor = ?2 AND scope = ?3 AND day = ?4 AND reference = ?5 \
+               AND state <> 'released')";
+    yes(c, sql, key)
+}
+
+fn cap_unspent(c: &Connection, cap_id: &str, now_ms: i64) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM cap c JOIN token t ON t.id = c.token_id \
+               WHERE c.cap_id = ?1 AND c.spent IS NULL AND c.revoked_ms IS NULL \
+               AND t.revoked_ms IS NULL AND t.expires_ms > ?2)";
+    yes(c, sql, (cap_id, now_ms))
 }
 
 fn name_free(c: &Connection, kind: &str, name: &str) -> Result<bool> {

@@ -6,6 +6,7 @@
 //! or write an actor's data without the `ActorScope` that proves somebody may.
 
 mod apply;
+mod cut;
 mod events;
 mod feed;
 mod guard;

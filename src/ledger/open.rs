@@ -3,12 +3,13 @@
 use refinery::{Migration, Runner};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::ErrorKind;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long a writer waits for another process's commit.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// Prepared statements a connection keeps; more than this room has.
 const STATEMENTS: usize = 96;
@@ -28,6 +29,16 @@ pub enum OpenError {
         path: PathBuf,
         /// Why.
         error: std::io::Error,
+    },
+    /// Others than its owner could read or change it.
+    #[error(
+        "{path} is open to others than its owner (mode {mode:04o}); when you know that nobody used that, `chmod go= {path}`"
+    )]
+    Exposed {
+        /// The file, or its folder.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
     },
     /// A newer program wrote it.
     #[error("its schema is version {found}, and this program knows versions up to {known}")]
@@ -76,6 +87,53 @@ impl From<rusqlite::Error> for OpenError {
     }
 }
 
+/// Refuses files and a folder that are open to the group or to others. They are not put right in
+/// silence: the folder may be somebody else's, and what others may have read or changed there is
+/// for the operator to judge.
+fn private(path: &Path) -> Result<(), OpenError> {
+    let failed = |path: &Path, error| OpenError::Io {
+        path: path.to_owned(),
+        error,
+    };
+    // Where `SQLite` puts its other files, if this is a link.
+    let path = path.canonicalize().map_err(|e| failed(path, e))?;
+    let beside = |end: &str| {
+        let mut name = path.clone().into_os_string();
+        name.push(end);
+        PathBuf::from(name)
+    };
+    closed(folder_of(&path))?;
+    closed(&path)?;
+    for path in [beside("-wal"), beside("-shm")] {
+        match closed(&path) {
+            Err(OpenError::Io { error, .. }) if error.kind() == ErrorKind::NotFound => {}
+            closed => closed?,
+        }
+    }
+    Ok(())
+}
+
+fn closed(path: &Path) -> Result<(), OpenError> {
+    let found = path.metadata().map_err(|error| OpenError::Io {
+        path: path.to_owned(),
+        error,
+    })?;
+    let mode = found.permissions().mode() & 0o7777;
+    let others = mode & 0o077;
+    if others > 0 {
+        let path = path.to_owned();
+        return Err(OpenError::Exposed { path, mode });
+    }
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
 /// Makes an empty file that only its owner can read, unless there is one. `SQLite` gives the files
 /// it puts beside it the same mode.
 pub(super) fn touch(path: &Path) -> Result<(), OpenError> {
@@ -83,17 +141,15 @@ pub(super) fn touch(path: &Path) -> Result<(), OpenError> {
         path: path.to_owned(),
         error,
     };
+    // Before anything is put there.
+    closed(folder_of(path))?;
     let mut options = OpenOptions::new();
     match options.write(true).create_new(true).mode(0o600).open(path) {
         Ok(file) => file.sync_all().map_err(failed)?,
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
         Err(error) => return Err(failed(error)),
     }
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    File::open(folder)
+    File::open(folder_of(path))
         .and_then(|f| f.sync_all())
         .map_err(failed)
 }
@@ -103,6 +159,7 @@ pub(super) fn prepare(path: &Path) -> Result<Connection, OpenError> {
     if !path.exists() {
         return Err(OpenError::NotThere(path.to_owned()));
     }
+    private(path)?;
     let mut connection = writing(path)?;
     let known = i64::from(migration()?.version());
     // Read before anything is written: a newer file must stay as it is.

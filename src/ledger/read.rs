@@ -154,7 +154,7 @@ pub(super) fn spend(
     static REFERENCE: Sql = Sql::new(|| {
         format!(
             "SELECT {RESERVATION} FROM reservation WHERE actor = ?1 AND vendor = ?2
-             AND scope = ?3 AND day = ?4 AND reference = ?5"
+             AND scope = ?3 AND day = ?4 AND reference = ?5 AND state <> 'released'"
         )
     });
     static DECISION: Sql = Sql::new(|| {
@@ -196,7 +196,12 @@ pub(super) fn reservations(
     rows::all(c, &SQL, (actor.as_bytes(), day), rows::reservation)
 }
 
-pub(super) fn cap(c: &Connection, scope: &ActorScope, cap_id: &str) -> Result<Option<CapRow>> {
+pub(super) fn cap(
+    c: &Connection,
+    scope: &ActorScope,
+    cap_id: &str,
+    now_ms: i64,
+) -> Result<Option<CapRow>> {
     static SQL: Sql = Sql::new(|| {
         format!(
             "SELECT {CAP} FROM cap c LEFT JOIN token t ON t.id = c.token_id
@@ -204,7 +209,7 @@ pub(super) fn cap(c: &Connection, scope: &ActorScope, cap_id: &str) -> Result<Op
         )
     });
     let actor = scope.actor();
-    rows::one(c, &SQL, (actor.as_bytes(), cap_id), rows::cap)
+    rows::one(c, &SQL, (actor.as_bytes(), cap_id, now_ms), rows::cap)
 }
 
 pub(super) fn revoked_caps(c: &Connection, now_s: u64) -> Result<Vec<(String, u64)>> {
@@ -235,6 +240,15 @@ pub(super) fn actors(c: &Connection) -> Result<Vec<Actor>> {
     rows::all(c, &SQL, [], rows::actor)
 }
 
+/// `UNION` drops who was found before, so that a circle ends.
+pub(super) const SUBTREE: &str = "WITH RECURSIVE below (omni) AS (
+         VALUES (?1) UNION SELECT a.omni FROM below b JOIN actor a ON a.parent = b.omni)
+     SELECT omni FROM below";
+
+pub(super) fn subtree(c: &Connection, root: Omni) -> Result<Vec<Omni>> {
+    rows::all(c, SUBTREE, [root.as_bytes()], rows::omni)
+}
+
 pub(super) fn vendors(c: &Connection) -> Result<Vec<VendorRow>> {
     static SQL: Sql = Sql::new(|| format!("SELECT {VENDOR} FROM vendor v ORDER BY v.name"));
     rows::all(c, &SQL, [], rows::vendor)
@@ -257,16 +271,6 @@ pub(super) fn bindings(c: &Connection, scope: &ActorScope) -> Result<Vec<(String
     });
     let actor = scope.actor();
     rows::all(c, &SQL, [actor.as_bytes()], rows::vendor_binding)
-}
-
-pub(super) fn statement(
-    c: &Connection,
-    scope: &ActorScope,
-    event_id: &str,
-) -> Result<Option<Vec<u8>>> {
-    let sql = "SELECT sealed FROM statement WHERE actor = ?1 AND event_id = ?2";
-    let actor = scope.actor();
-    rows::one(c, sql, (actor.as_bytes(), event_id), rows::single)
 }
 
 pub(super) fn setting(c: &Connection, key: &str) -> Result<Option<String>> {

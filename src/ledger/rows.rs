@@ -214,10 +214,9 @@ pub(super) fn reservation(c: &mut Columns<'_, '_>) -> Result<Reservation> {
     })
 }
 
-/// Columns of [`cap`], from tables called `c` and `t`. Whether its token ran out is not asked
-/// here: that needs a clock, and the guard that spends a cap has one.
+/// Columns of [`cap`], from tables called `c` and `t`; `?3` is now.
 pub(super) const CAP: &str = "c.cap_id, c.vendor, c.token_id, c.op, c.exp, c.revoked_ms, \
-     c.rests_on, c.spent, t.id IS NOT NULL AND t.revoked_ms IS NULL";
+     c.rests_on, c.spent, t.id IS NOT NULL AND t.revoked_ms IS NULL AND t.expires_ms > ?3";
 
 pub(super) fn cap(c: &mut Columns<'_, '_>) -> Result<CapRow> {
     Ok(CapRow {
@@ -258,6 +257,11 @@ pub(super) fn event(c: &mut Columns<'_, '_>) -> Result<LoggedEvent> {
 /// The only column there is.
 pub(super) fn single<T: FromSql>(c: &mut Columns<'_, '_>) -> Result<T> {
     c.take()
+}
+
+/// Only an actor's id.
+pub(super) fn omni(c: &mut Columns<'_, '_>) -> Result<Omni> {
+    c.omni()
 }
 
 /// `(cap_id, exp)`.

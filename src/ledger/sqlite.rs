@@ -5,6 +5,7 @@ use super::open::{self, OpenError};
 use super::pool::Pool;
 use super::writer::{Room, Writer, stopped};
 use super::{events, read, rows};
+use crate::authority::identity::Omni;
 use crate::authority::ports::{
     ActorName, Admission, AuditReach, CapRow, Committed, EventFilter, Heads, Lane, Later, Ledger,
     LedgerError, LoggedEvent, MemoryFacts, Reservation, SaltFacts, SealedKey, Slot, SpendFacts,
@@ -121,15 +122,6 @@ impl SqliteLedger {
         }
     }
 
-    /// A sealed statement of an actor, by the event that mentions it.
-    pub fn statement(
-        &self,
-        scope: &ActorScope,
-        event_id: &str,
-    ) -> Result<Option<Vec<u8>>, LedgerError> {
-        self.read(|c| read::statement(c, scope, event_id))
-    }
-
     fn read<T>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -213,8 +205,9 @@ impl Ledger for SqliteLedger {
         &'a self,
         scope: &'a ActorScope,
         cap_id: &'a str,
+        now_ms: i64,
     ) -> Later<'a, Result<Option<CapRow>, LedgerError>> {
-        self.inline(move |c| read::cap(c, scope, cap_id))
+        self.inline(move |c| read::cap(c, scope, cap_id, now_ms))
     }
 
     fn revoked_caps(&self, now_s: u64) -> Later<'_, Result<Vec<(String, u64)>, LedgerError>> {
@@ -235,6 +228,10 @@ impl Ledger for SqliteLedger {
 
     fn actors(&self) -> Later<'_, Result<Vec<Actor>, LedgerError>> {
         self.inline(read::actors)
+    }
+
+    fn subtree(&self, root: Omni) -> Later<'_, Result<Vec<Omni>, LedgerError>> {
+        self.inline(move |c| read::subtree(c, root))
     }
 
     fn vendors(&self) -> Later<'_, Result<Vec<VendorRow>, LedgerError>> {
@@ -272,22 +269,24 @@ impl Ledger for SqliteLedger {
         reach: &'a AuditReach,
         filter: &'a EventFilter,
     ) -> Later<'a, Result<Vec<LoggedEvent>, LedgerError>> {
-        // A filter without an index may walk the whole log, so this one changes threads.
-        let (pool, reach, filter) = (Arc::clone(&self.pool), reach.clone(), filter.clone());
+        let mut search = events::Search::new(reach.clone(), filter.clone());
         Box::pin(async move {
-            tokio::task::spawn_blocking(move || pool.read(|c| events::find(c, &reach, &filter)))
-                .await
-                .map_err(|error| LedgerError::Failed(error.to_string()))?
-                .map_err(|e| failed(&e))
+            // It may walk the whole log, so it changes threads: once for each stretch, so that
+            // whoever gives up waiting ends it.
+            loop {
+                let pool = Arc::clone(&self.pool);
+                let step = move || {
+                    let more = pool.read(|c| search.step(c));
+                    (search, more)
+                };
+                let stepped = tokio::task::spawn_blocking(step).await;
+                let (after, more) = stepped.map_err(|e| LedgerError::Failed(e.to_string()))?;
+                search = after;
+                if !more.map_err(|e| failed(&e))? {
+                    return Ok(search.found());
+                }
+            }
         })
-    }
-
-    fn event<'a>(
-        &'a self,
-        reach: &'a AuditReach,
-        event_id: &'a str,
-    ) -> Later<'a, Result<Option<LoggedEvent>, LedgerError>> {
-        self.inline(move |c| events::by_id(c, reach, event_id))
     }
 
     fn log_size(&self) -> Later<'_, Result<u64, LedgerError>> {

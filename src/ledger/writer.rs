@@ -1,6 +1,7 @@
 //! The one that writes. A thread takes every Unit that waits, commits them in one transaction
 //! with one sync, and only then answers them all.
 
+use super::cut::Cutter;
 use super::{apply, guard, rows};
 use crate::authority::event::Event;
 use crate::authority::ports::{Committed, Effect, Lane, LedgerError, Unit};
@@ -9,7 +10,7 @@ use rusqlite::{Connection, Result};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
 /// The most Units in one transaction.
@@ -24,11 +25,15 @@ const TOUCH_WAIT: Duration = Duration::from_secs(1);
 /// The most tokens whose use waits to be noted.
 const TOUCHES: usize = 4096;
 
-type Answer = Result<Committed, LedgerError>;
+/// What whoever asked for a commit is told.
+pub(super) type Answer = Result<Committed, LedgerError>;
+
+/// The way back to whoever asked.
+pub(super) type Asker = oneshot::Sender<Answer>;
 
 struct Job {
     unit: Unit,
-    answer: oneshot::Sender<Answer>,
+    answer: Asker,
 }
 
 #[derive(Default)]
@@ -90,7 +95,7 @@ impl Writer {
                 let batches = Batches {
                     connection,
                     size,
-                    uncut: true,
+                    cutter: Cutter::new(),
                 };
                 batches.run(&alive.0);
             })?;
@@ -190,23 +195,31 @@ struct Applied {
     erased: bool,
 }
 
+/// What one of a batch is told.
+struct Told {
+    answer: Answer,
+    /// It destroyed a salt.
+    erased: bool,
+}
+
 struct Batches {
     connection: Connection,
     size: watch::Sender<u64>,
-    /// A salt may have been destroyed of which the write-ahead log still has an old copy.
-    uncut: bool,
+    cutter: Cutter,
 }
 
 impl Batches {
     fn run(mut self, shared: &Shared) {
         // Whoever erased last may have died before the log was emptied.
-        self.cut();
+        self.cutter.work(&self.connection);
         loop {
             let mut waiting = shared.waiting.lock();
             while !waiting.units() && !waiting.closed {
-                if waiting.touches.is_empty() {
-                    shared.wake.wait(&mut waiting);
-                } else if shared.wake.wait_for(&mut waiting, TOUCH_WAIT).timed_out() {
+                let mut until = self.cutter.due();
+                if !waiting.touches.is_empty() {
+                    until = until.min(Instant::now() + TOUCH_WAIT);
+                }
+                if shared.wake.wait_until(&mut waiting, until).timed_out() {
                     break;
                 }
             }
@@ -215,8 +228,9 @@ impl Batches {
             drop(waiting);
             if jobs.is_empty() && touches.is_empty() {
                 if closed {
-                    return;
+                    return self.cutter.finish(&self.connection);
                 }
+                self.cutter.work(&self.connection);
                 continue;
             }
             if let Err(touches) = self.batch(jobs, touches)
@@ -240,14 +254,16 @@ impl Batches {
             jobs.into_iter().map(|j| (j.unit, j.answer)).unzip();
         match self.commit(&units, &touches) {
             Ok((answers, size)) => {
-                if self.uncut {
-                    self.cut();
-                }
                 self.size.send_if_modified(|seen| grow(seen, size));
-                for (asker, answer) in askers.into_iter().zip(answers) {
-                    // Whoever asked may have gone; what it asked for is done all the same.
-                    let _ = asker.send(answer);
+                for (asker, told) in askers.into_iter().zip(answers) {
+                    if told.erased {
+                        self.cutter.hold(asker, told.answer);
+                    } else {
+                        // Whoever asked may have gone; what it asked for is done all the same.
+                        let _ = asker.send(told.answer);
+                    }
                 }
+                self.cutter.work(&self.connection);
                 Ok(())
             }
             Err(error) => {
@@ -271,28 +287,32 @@ impl Batches {
         &mut self,
         units: &[Unit],
         touches: &HashMap<String, i64>,
-    ) -> Result<(Vec<Answer>, u64)> {
+    ) -> Result<(Vec<Told>, u64)> {
         let c = &self.connection;
         // The write lock is held from here to the commit, against other processes too, so the
         // places taken below are the next ones.
         c.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let first = rows::whole(rows::log_size(c)?)?;
         let mut next = first;
-        let mut erased = false;
         let mut answers = Vec::with_capacity(units.len());
         for unit in units {
             answers.push(match perform(c, unit, next) {
                 Ok(applied) => {
                     next += i64::from(applied.logged);
-                    erased |= applied.erased;
-                    Ok(applied.committed)
+                    Told {
+                        answer: Ok(applied.committed),
+                        erased: applied.erased,
+                    }
                 }
                 Err(Trouble::Everybodys(error)) => return Err(error),
                 // A full disk and its like end the whole transaction, not one statement.
                 Err(Trouble::Units(error)) if c.is_autocommit() => return Err(error),
                 Err(Trouble::Units(error)) => {
                     tracing::error!(%error, "a Unit was not applied");
-                    Err(LedgerError::Failed(error.to_string()))
+                    Told {
+                        answer: Err(LedgerError::Failed(error.to_string())),
+                        erased: false,
+                    }
                 }
             });
         }
@@ -307,42 +327,9 @@ impl Batches {
             }
         }
         c.prepare_cached("COMMIT")?.execute([])?;
-        self.uncut |= erased;
         let size = u64::try_from(next).map_err(|_| rows::broken("size of the log"))?;
         Ok((answers, size))
     }
-
-    /// Empties the write-ahead log, where pages from before an erasure still are. When that does
-    /// not work, because somebody reads from it for longer than the busy timeout, the next batch
-    /// tries again.
-    fn cut(&mut self) {
-        match empty_log(&self.connection) {
-            Ok(done) => {
-                self.uncut = !done;
-                if !done {
-                    tracing::warn!("others read; the log from before an erasure is emptied later");
-                }
-            }
-            Err(error) => {
-                tracing::error!(%error, "the log from before an erasure was not emptied");
-            }
-        }
-    }
-}
-
-/// Empties the write-ahead log if there was an erasure since the last time; says whether nothing
-/// is left to do.
-fn empty_log(c: &Connection) -> Result<bool> {
-    let sql = "SELECT erased FROM head WHERE id = 1 AND erased > cut";
-    let Some(erased) = rows::one(c, sql, [], rows::single::<i64>)? else {
-        return Ok(true);
-    };
-    let busy: i64 = c.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get(0))?;
-    if busy == 0 {
-        let sql = "UPDATE head SET cut = max(cut, ?1) WHERE id = 1";
-        c.prepare_cached(sql)?.execute([erased])?;
-    }
-    Ok(busy == 0)
 }
 
 /// Moves a size that was seen forward, never back; says whether it moved.

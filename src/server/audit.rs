@@ -1,6 +1,7 @@
 //! The audit log over HTTP: a page of events, or the live feed.
 
 use super::knock::header;
+use super::streams::Seat;
 use super::{App, edge};
 use crate::authority::admit::{Header, Knock, Wants};
 use crate::authority::calls::Call;
@@ -14,7 +15,7 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Query, State};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, Uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -22,6 +23,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The filters a reader may set.
 #[derive(Debug, Default, Deserialize)]
@@ -43,11 +45,21 @@ pub(super) struct Filters {
 /// Events in one answer unless asked otherwise, and at most.
 const PAGE: (u32, u32) = (100, 1_000);
 
-/// How long a revoked token may keep a stream: checked twice a second.
+/// Events in one piece of a feed: no more than this goes out after a revoke that a slow reader
+/// was not told of yet.
+const CHUNK: u32 = 64;
+
+/// How often a feed looks, however often the log grows.
+const SCAN_EVERY: Duration = Duration::from_millis(20);
+
+/// How long a revoked token may keep a feed.
 const RECHECK: Duration = Duration::from_millis(500);
 
-/// How often a silent stream shows that it lives, in rechecks.
-const KEEP_ALIVE: u32 = 20;
+/// How often a silent feed shows that it lives.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// Where a reader of the feed stopped.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 type Given = Result<Query<Filters>, axum::extract::rejection::QueryRejection>;
 
@@ -55,6 +67,7 @@ impl Filters {
     fn to_filter(&self) -> EventFilter {
         EventFilter {
             from_seq: self.from_seq,
+            until_seq: None,
             actor: self.actor,
             vendor: self.vendor.clone(),
             rail: self.rail,
@@ -69,41 +82,103 @@ impl Filters {
     }
 }
 
-/// Lets a reader in and puts the read on record.
-async fn open(
-    app: &App,
+/// What a reader asks for.
+struct Asked<'a> {
+    app: &'a Arc<App>,
     peer: SocketAddr,
-    headers: &HeaderMap,
-    uri: &Uri,
-    given: &Given,
-) -> Result<(Principal, Reading, EventFilter), Refusal> {
-    let source = app.proxies.source(peer, headers).to_string();
-    let knock = Knock {
-        authorization: header(headers, AUTHORIZATION),
-        actor: Header::Absent,
-        argument: None,
-        asked: "audit.read",
-        found: given.is_err().then_some(Cause::RequestMalformed),
-        seen: None,
-        source: &source,
-        protocol: "http",
-        door: Door::Http,
-    };
-    let admitted = app.authority.admit(&knock, Wants::Reader).await;
-    let principal = admitted.map_err(|turned| turned.refusal)?;
-    let Ok(Query(filters)) = given else {
-        return Err(Cause::RequestMalformed.into());
-    };
-    let reading = match app.authority.reading(&principal, filters.actor).await {
-        Ok(reading) => reading,
-        Err(refusal) => return Err(app.authority.refuse_read(&principal, refusal).await),
-    };
-    let what = format!("{}?{}", uri.path(), uri.query().unwrap_or_default());
-    let actor = filters.actor;
-    app.authority
-        .perform(&principal, Call::AuditRead { what, actor })
-        .await?;
-    Ok((principal, reading, filters.to_filter()))
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+    given: &'a Given,
+}
+
+/// A reader let in, its read on record.
+struct Opened {
+    principal: Principal,
+    reading: Reading,
+    filter: EventFilter,
+    /// A feed's, held as long as it is open.
+    _seat: Option<Seat>,
+}
+
+impl Asked<'_> {
+    /// Lets a reader in and puts the read on record.
+    async fn open(self, feed: bool) -> Result<Opened, Refusal> {
+        let authority = &self.app.authority;
+        let source = self.app.proxies.source(self.peer, self.headers);
+        let source = source.to_string();
+        let resumed = if feed {
+            resumed(self.headers)
+        } else {
+            Ok(None)
+        };
+        let broken = self.given.is_err() || resumed.is_err();
+        let knock = Knock {
+            authorization: header(self.headers, AUTHORIZATION),
+            actor: Header::Absent,
+            argument: None,
+            asked: "audit.read",
+            found: broken.then_some(Cause::RequestMalformed),
+            seen: None,
+            source: &source,
+            protocol: "http",
+            door: Door::Http,
+        };
+        let admitted = authority.admit(&knock, Wants::Reader).await;
+        let principal = admitted.map_err(|turned| turned.refusal)?;
+        let (Ok(Query(filters)), Ok(resumed)) = (self.given, resumed) else {
+            return Err(Cause::RequestMalformed.into());
+        };
+        let reading = match authority.reading(&principal, filters.actor).await {
+            Ok(reading) => reading,
+            Err(refusal) => return Err(authority.refuse_read(&principal, refusal).await),
+        };
+        let seat = if feed {
+            let token = principal.token_id().unwrap_or_default();
+            let seat = self.app.streams.seat(token);
+            if seat.is_none() {
+                return Err(authority.too_many(&principal, &knock).await);
+            }
+            seat
+        } else {
+            None
+        };
+        let (path, query) = (self.uri.path(), self.uri.query().unwrap_or_default());
+        let what = format!("{path}?{query}");
+        let actor = filters.actor;
+        authority
+            .perform(&principal, Call::AuditRead { what, actor })
+            .await?;
+        let mut filter = filters.to_filter();
+        filter.from_seq = resumed.or(filter.from_seq);
+        Ok(Opened {
+            principal,
+            reading,
+            filter,
+            _seat: seat,
+        })
+    }
+}
+
+/// Where a feed goes on: after the last event its reader saw.
+fn resumed(headers: &HeaderMap) -> Result<Option<u64>, Cause> {
+    match header(headers, LAST_EVENT_ID) {
+        Header::Absent | Header::One("") => Ok(None),
+        Header::One(text) => match text.parse::<u64>() {
+            Ok(seq) => Ok(Some(seq.saturating_add(1))),
+            Err(_) => Err(Cause::RequestMalformed),
+        },
+        Header::Several | Header::Unreadable => Err(Cause::RequestMalformed),
+    }
+}
+
+/// Where to read on after a read of the log. `size` is what the log had before that read: when
+/// nothing was cut off, nothing else matches below it.
+fn next_place(events: &[Value], filter: &EventFilter, size: u64) -> u64 {
+    let last = events.last().and_then(|e| e["seq"].as_u64());
+    let from = filter.from_seq.unwrap_or(0);
+    let next = last.map_or(from, |seq| seq.saturating_add(1));
+    let cut = !filter.newest && events.len() >= filter.limit as usize && filter.limit > 0;
+    if cut { next } else { next.max(size) }
 }
 
 fn refuse(refusal: &Refusal) -> Response {
@@ -117,17 +192,19 @@ pub(super) async fn events(
     headers: HeaderMap,
     given: Given,
 ) -> Response {
+    let asked = Asked {
+        app: &app,
+        peer,
+        uri: &uri,
+        headers: &headers,
+        given: &given,
+    };
     let page = async {
-        let (_, reading, filter) = open(&app, peer, &headers, &uri, &given).await?;
-        let events = app.authority.events(&reading, &filter).await?;
-        let last = events.last().and_then(|e| e["seq"].as_u64());
-        let next = match last {
-            Some(seq) => seq + 1,
-            None => match filter.from_seq {
-                Some(seq) => seq,
-                None => app.authority.log_size().await?,
-            },
-        };
+        let opened = asked.open(false).await?;
+        let size = app.authority.log_size().await?;
+        let filter = &opened.filter;
+        let events = app.authority.events(&opened.reading, filter).await?;
+        let next = next_place(&events, filter, size);
         Ok::<_, Refusal>(json!({"events": events, "next_seq": next}))
     };
     match page.await {
@@ -143,21 +220,29 @@ pub(super) async fn stream(
     headers: HeaderMap,
     given: Given,
 ) -> Response {
+    let asked = Asked {
+        app: &app,
+        peer,
+        uri: &uri,
+        headers: &headers,
+        given: &given,
+    };
     let opened = async {
-        let (principal, reading, mut filter) = open(&app, peer, &headers, &uri, &given).await?;
-        let last = headers.get("last-event-id").and_then(|v| v.to_str().ok());
-        let resumed = last.and_then(|v| v.parse::<u64>().ok()).map(|seq| seq + 1);
+        let mut opened = asked.open(true).await?;
         let size = app.authority.log_size().await?;
-        filter.from_seq = Some(resumed.or(filter.from_seq).unwrap_or(size));
-        filter.limit = PAGE.1;
+        let filter = &mut opened.filter;
+        filter.from_seq = Some(filter.from_seq.unwrap_or(size));
+        filter.limit = CHUNK;
         filter.newest = false;
+        let now = Instant::now();
         Ok::<_, Refusal>(Feed {
             grown: app.authority.watch(),
             app: Arc::clone(&app),
-            principal,
-            reading,
-            filter,
-            silent: 0,
+            opened,
+            more: true,
+            scanned: now,
+            checked: now,
+            spoke: now,
             greeted: false,
         })
     };
@@ -180,11 +265,14 @@ pub(super) async fn stream(
 /// One reader's place in the log.
 struct Feed {
     app: Arc<App>,
-    principal: Principal,
-    reading: Reading,
-    filter: EventFilter,
+    opened: Opened,
     grown: tokio::sync::watch::Receiver<u64>,
-    silent: u32,
+    /// The last look was cut off: the rest is due at once.
+    more: bool,
+    /// When it last looked into the log, at its token, and said something.
+    scanned: Instant,
+    checked: Instant,
+    spoke: Instant,
     greeted: bool,
 }
 
@@ -198,41 +286,63 @@ impl Feed {
             return Some(": open\n\n".to_owned());
         }
         loop {
-            if !self.app.authority.still_good(&self.principal).await {
-                return None;
+            let events = self.look().await?;
+            if !events.is_empty() || self.checked.elapsed() >= RECHECK {
+                let principal = &self.opened.principal;
+                if !self.app.authority.still_good(principal).await {
+                    return None;
+                }
+                self.checked = Instant::now();
             }
-            self.grown.mark_unchanged();
-            let events = self
-                .app
-                .authority
-                .events(&self.reading, &self.filter)
-                .await
-                .ok()?;
             if !events.is_empty() {
-                self.silent = 0;
-                return Some(self.chunk(&events));
+                self.spoke = Instant::now();
+                return Some(chunk(&events));
+            }
+            if self.spoke.elapsed() >= KEEP_ALIVE {
+                self.spoke = Instant::now();
+                return Some(": alive\n\n".to_owned());
             }
             tokio::select! {
                 changed = self.grown.changed() => changed.ok()?,
                 () = self.app.shutdown.cancelled() => return None,
-                () = tokio::time::sleep(RECHECK) => {
-                    self.silent += 1;
-                    if self.silent.is_multiple_of(KEEP_ALIVE) {
-                        return Some(": alive\n\n".to_owned());
-                    }
-                }
+                () = tokio::time::sleep(RECHECK) => {}
             }
         }
     }
 
-    fn chunk(&mut self, events: &[Value]) -> String {
-        let mut chunk = String::new();
-        for event in events {
-            let seq = event["seq"].as_u64().unwrap_or(0);
-            self.filter.from_seq = Some(seq + 1);
-            // Writing to a string cannot fail.
-            let _ = write!(chunk, "id: {seq}\nevent: audit\ndata: {event}\n\n");
+    /// What is new. Looks only at what was not looked at before, whether or not it matched, and
+    /// takes commits that follow each other closely in one look.
+    async fn look(&mut self) -> Option<Vec<Value>> {
+        if !self.more {
+            tokio::time::sleep_until(self.scanned + SCAN_EVERY).await;
         }
-        chunk
+        if self.app.shutdown.is_cancelled() {
+            return None;
+        }
+        self.scanned = Instant::now();
+        let size = *self.grown.borrow_and_update();
+        let filter = &mut self.opened.filter;
+        if filter.from_seq.is_some_and(|from| from >= size) {
+            self.more = false;
+            return Some(Vec::new());
+        }
+        let authority = &self.app.authority;
+        let events = authority.events(&self.opened.reading, filter).await.ok()?;
+        self.more = events.len() >= filter.limit as usize;
+        filter.from_seq = Some(next_place(&events, filter, size));
+        Some(events)
     }
+}
+
+fn chunk(events: &[Value]) -> String {
+    let mut chunk = String::new();
+    for event in events {
+        // Writing to a string cannot fail.
+        let _ = write!(
+            chunk,
+            "id: {}\nevent: audit\ndata: {event}\n\n",
+            event["seq"]
+        );
+    }
+    chunk
 }

@@ -23,10 +23,17 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// The largest body, in bytes.
 pub(super) const MAX_BODY: usize = 1024 * 1024;
+
+/// How long a body may take to arrive.
+const BODY_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How many bodies may be arriving at once.
+pub(super) const MAX_READING: usize = 1024;
 
 /// rmcp's service over our face: stateless, JSON answers.
 pub(super) type Mcp = StreamableHttpService<Face, NeverSessionManager>;
@@ -112,12 +119,20 @@ impl Names {
     }
 }
 
-/// A body, or why there is none.
-pub(super) async fn read(body: Body) -> Result<Bytes, Cause> {
-    match Limited::new(body, MAX_BODY).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(Cause::BodyTooLarge),
-        Err(_) => Err(Cause::RequestMalformed),
+/// A body, or why there is none. Nothing is known of the sender yet, so what it may hold is
+/// bounded in size, in time, and over all who send at once.
+pub(super) async fn read(app: &App, body: Body) -> Result<Bytes, Cause> {
+    let Ok(_slot) = app.reading.try_acquire() else {
+        return Err(Cause::RateLimited);
+    };
+    let whole = Limited::new(body, MAX_BODY).collect();
+    match tokio::time::timeout(BODY_DEADLINE, whole).await {
+        Err(_) => Err(Cause::BodyTimeout),
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(Cause::BodyTooLarge)
+        }
+        Ok(Err(_)) => Err(Cause::RequestMalformed),
     }
 }
 
@@ -131,7 +146,7 @@ pub(super) async fn handle(
         return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "POST")]).into_response();
     }
     let (parts, body) = request.into_parts();
-    let read = read(body).await;
+    let read = read(&app, body).await;
     let frame = read.as_deref().map(Frame::read).unwrap_or_default();
     let wants_sse = wants_only_sse(&parts.headers);
     match admit(&app, peer, &parts, &read, &frame).await {

@@ -9,6 +9,7 @@ mod lock;
 mod ops;
 mod parents;
 mod routes;
+mod streams;
 
 use crate::authority::Authority;
 use crate::folder::Folder;
@@ -16,6 +17,7 @@ use crate::problem::{Exit, Problem};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use knock::Proxies;
@@ -43,6 +45,9 @@ pub(crate) struct App {
     names: edge::Names,
     proxies: Proxies,
     mcp: edge::Mcp,
+    streams: Arc<streams::Streams>,
+    /// Room for bodies that are arriving.
+    reading: Semaphore,
     shutdown: CancellationToken,
 }
 
@@ -74,6 +79,8 @@ impl Server {
             names: edge::Names::new(options),
             proxies: options.proxies.clone(),
             mcp: edge::service(Arc::clone(&folder.authority), shutdown.clone()),
+            streams: Arc::default(),
+            reading: Semaphore::new(edge::MAX_READING),
             shutdown,
         };
         Ok(Self {
@@ -91,8 +98,10 @@ impl Server {
         let shutdown = self.app.shutdown.clone();
         let public = routes::serve(self.public, routes::public(&self.app), shutdown.clone());
         let operator = routes::serve(self.operator, routes::operator(&self.app), shutdown.clone());
-        let folds = write_folds(Arc::clone(&self.app.authority), shutdown.clone());
-        let serving = async { tokio::join!(public, operator, folds) };
+        let drained = CancellationToken::new();
+        let folds = write_folds(Arc::clone(&self.app.authority), drained.clone());
+        let folds = tokio::spawn(folds);
+        let serving = async { tokio::join!(public, operator) };
         tokio::pin!(serving);
         let ended = tokio::select! {
             ended = &mut serving => ended,
@@ -101,10 +110,15 @@ impl Server {
                 let drained = tokio::time::timeout(DRAIN, serving).await;
                 drained.unwrap_or_else(|_| {
                     tracing::warn!("some connections did not end in time");
-                    (Ok(()), Ok(()), ())
+                    (Ok(()), Ok(()))
                 })
             }
         };
+        // What was refused while draining is counted too.
+        drained.cancel();
+        if let Err(error) = folds.await {
+            tracing::error!(%error, "the last folded refusals were not written");
+        }
         ended.0.and(ended.1).map_err(|e| socket("a listener", &e))
     }
 }
@@ -115,12 +129,13 @@ const DRAIN: std::time::Duration = std::time::Duration::from_secs(10);
 /// How often folded refusals are written.
 const FOLD_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
 
-async fn write_folds(authority: Arc<Authority>, shutdown: CancellationToken) {
+/// Writes folded refusals until nobody can be refused any more.
+async fn write_folds(authority: Arc<Authority>, drained: CancellationToken) {
     let mut tick = tokio::time::interval(FOLD_EVERY);
     loop {
         tokio::select! {
             _ = tick.tick() => authority.write_folds(false).await,
-            () = shutdown.cancelled() => return authority.write_folds(true).await,
+            () = drained.cancelled() => return authority.write_folds(true).await,
         }
     }
 }

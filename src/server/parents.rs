@@ -1,53 +1,92 @@
-//! What a parent changes over HTTP: grants and erasure of its own actors.
+//! What a parent changes over HTTP: grants and erasure of its own actors. Nobody else changes
+//! anything here; the operator has the command line.
 
 use super::knock::header;
 use super::{App, caps, edge};
 use crate::authority::admit::{Header, Knock, Wants};
+use crate::authority::budget::parse_money_arg;
 use crate::authority::calls::Call;
 use crate::authority::calls::admin::{AdminCall, GrantRequest};
 use crate::authority::refusal::{Cause, Refusal};
-use crate::authority::words::{Door, NamespaceSet};
+use crate::authority::words::{Door, Namespace, NamespaceSet};
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::response::{IntoResponse as _, Response};
 use http::header::AUTHORIZATION;
 use http::{Request, StatusCode};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+/// What is done to an actor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Grant,
+    Ungrant,
+    Erase,
+}
+
+impl Change {
+    fn named(word: &str) -> Option<Self> {
+        match word {
+            "grant" => Some(Self::Grant),
+            "ungrant" => Some(Self::Ungrant),
+            "erase" => Some(Self::Erase),
+            _ => None,
+        }
+    }
+
+    /// What the row calls it.
+    const fn tool(self) -> &'static str {
+        match self {
+            Self::Grant => "actor.grant",
+            Self::Ungrant => "actor.ungrant",
+            Self::Erase => "memory.erase",
+        }
+    }
+}
+
 /// The body of a grant or an ungrant.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Change {
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rights {
     vendor: String,
-    read: Vec<crate::authority::words::Namespace>,
-    write: Vec<crate::authority::words::Namespace>,
+    #[serde(default)]
+    read: Vec<Namespace>,
+    #[serde(default)]
+    write: Vec<Namespace>,
+    #[serde(default)]
     scopes: Vec<String>,
+    #[serde(default)]
     daily_cap: Option<String>,
-    namespace: Option<crate::authority::words::Namespace>,
 }
 
 pub(super) async fn change(
     State(app): State<Arc<App>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    Path((actor, change)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     request: Request<Body>,
 ) -> Response {
-    if !["grant", "ungrant", "erase"].contains(&change.as_str()) {
+    // The last segment as it was sent, also when the one before it cannot be decoded.
+    let word = request.uri().path().rsplit('/').next().unwrap_or_default();
+    let Some(change) = Change::named(word) else {
         return StatusCode::NOT_FOUND.into_response();
-    }
+    };
     let (parts, body) = request.into_parts();
-    let call = edge::read(body)
-        .await
-        .and_then(|bytes| call(&actor, &change, &bytes).ok_or(Cause::RequestMalformed));
+    let call = match path {
+        Ok(Path((actor, _))) => edge::read(&app, body)
+            .await
+            .and_then(|bytes| call(actor, change, &bytes)),
+        Err(_) => Err(Cause::RequestMalformed),
+    };
     let source = app.proxies.source(peer, &parts.headers).to_string();
     let knock = Knock {
         authorization: header(&parts.headers, AUTHORIZATION),
         actor: Header::Absent,
         argument: None,
-        asked: &format!("actor.{change}"),
+        asked: change.tool(),
         found: call.as_ref().err().copied(),
         seen: None,
         source: &source,
@@ -55,7 +94,7 @@ pub(super) async fn change(
         door: Door::Http,
     };
     let refuse = |refusal: &Refusal| edge::respond(refusal, refusal.to_body(&Value::Null));
-    let principal = match app.authority.admit(&knock, Wants::Reader).await {
+    let principal = match app.authority.admit(&knock, Wants::Parent).await {
         Ok(principal) => principal,
         Err(turned) => return refuse(&turned.refusal),
     };
@@ -72,37 +111,41 @@ pub(super) async fn change(
     }
 }
 
-fn call(actor: &str, change: &str, bytes: &[u8]) -> Option<AdminCall> {
-    let body = if bytes.is_empty() {
-        Change::default()
-    } else {
-        serde_json::from_slice(bytes).ok()?
+fn call(actor: String, change: Change, bytes: &[u8]) -> Result<AdminCall, Cause> {
+    let Ok(Value::Object(body)) = crate::mcp::frame::strict(bytes) else {
+        return Err(Cause::RequestMalformed);
     };
-    let actor = actor.to_owned();
-    if change == "erase" {
-        return Some(AdminCall::MemoryErase {
-            actor,
-            namespace: body.namespace,
-        });
+    if change == Change::Erase {
+        let namespace = erased(&body)?;
+        return Ok(AdminCall::MemoryErase { actor, namespace });
     }
-    let daily_cap = match body.daily_cap {
-        None => None,
-        Some(text) => {
-            let money = crate::authority::budget::parse_money_arg(&text).ok()?;
-            Some((money.minor, money.currency))
-        }
-    };
+    let rights = serde_json::from_value::<Rights>(Value::Object(body));
+    let rights = rights.map_err(|_| Cause::RequestMalformed)?;
+    let money = rights.daily_cap.as_deref().map(parse_money_arg);
+    let money = money.transpose().map_err(|_| Cause::RequestMalformed)?;
     let request = Box::new(GrantRequest {
         actor,
-        vendor: body.vendor,
-        read: body.read.into_iter().collect::<NamespaceSet>(),
-        write: body.write.into_iter().collect::<NamespaceSet>(),
-        scopes: body.scopes,
-        daily_cap,
+        vendor: rights.vendor,
+        read: rights.read.into_iter().collect::<NamespaceSet>(),
+        write: rights.write.into_iter().collect::<NamespaceSet>(),
+        scopes: rights.scopes,
+        daily_cap: money.map(|m| (m.minor, m.currency)),
     });
-    Some(if change == "grant" {
+    Ok(if change == Change::Grant {
         AdminCall::Grant(request)
     } else {
         AdminCall::Ungrant(request)
     })
+}
+
+/// One namespace, or none for all of them; never all because something was left out.
+fn erased(body: &Map<String, Value>) -> Result<Option<Namespace>, Cause> {
+    match (body.get("namespace"), body.get("all"), body.len()) {
+        (Some(Value::String(word)), None, 1) => match word.parse() {
+            Ok(namespace) => Ok(Some(namespace)),
+            Err(_) => Err(Cause::RequestMalformed),
+        },
+        (None, Some(Value::Bool(true)), 1) => Ok(None),
+        _ => Err(Cause::RequestMalformed),
+    }
 }

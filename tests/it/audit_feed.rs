@@ -1,6 +1,6 @@
 //! The live feed: at once, resumable, ended with its token, blanked for viewers.
 
-use super::support::{Server, wait};
+use super::support::{House, Server, wait};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -87,6 +87,179 @@ fn the_feed_is_resumed_without_a_gap_or_a_repeat() {
     );
     let seqs: Vec<_> = (0..3).map(|_| second.event().unwrap().0).collect();
     assert_eq!(seqs, [seq + 1, seq + 2, seq + 3]);
+}
+
+/// The answer to opening a feed, whatever it is.
+fn knock(server: &Server, token: &str, query: &str, last: Option<&str>) -> reqwest::Response {
+    let url = format!("{}/v1/audit/stream{query}", server.base);
+    let mut request = server.http.get(url).bearer_auth(token);
+    if let Some(last) = last {
+        request = request.header("last-event-id", last);
+    }
+    wait(request.send()).unwrap()
+}
+
+/// The processor time a process has used, in clock ticks of 10 ms.
+#[cfg(target_os = "linux")]
+fn ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split(' ').collect();
+    fields[12].parse::<u64>().unwrap() + fields[13].parse::<u64>().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_feed_that_matches_nothing_looks_at_each_event_once() {
+    let house = House::demo();
+    let ledger = rusqlite::Connection::open(house.dir().join("ledger.sqlite")).unwrap();
+    let many = "INSERT INTO audit_event
+         SELECT h.next_seq + n.value, 'evt_' || n.value, 0, NULL, NULL, NULL, 'filler', 'deny', NULL,
+                zeroblob(200)
+         FROM audit_head h, (WITH RECURSIVE c(value) AS
+              (SELECT 0 UNION ALL SELECT value + 1 FROM c WHERE value < 199999)
+              SELECT value FROM c) n;
+         UPDATE audit_head SET next_seq = next_seq + 200000";
+    ledger.execute_batch(many).unwrap();
+    drop(ledger);
+    let server = Server::over(house, &[("AGENTKEYS_LIMITS_CALLS_PER_SECOND", "0")]);
+    let token = server.reader("auditor", &[]);
+    let feeds: Vec<_> = (0..4)
+        .map(|_| Reader::open(&server, &token, "?tool=nothing&from_seq=0", None))
+        .collect();
+    let host = server.host("folotoy");
+    let work = || {
+        for _ in 0..30 {
+            host.call("agentkeys_identity_whoami", json!({}));
+            std::thread::sleep(Duration::from_millis(25));
+        }
+    };
+    // The first look, at all there is.
+    std::thread::sleep(Duration::from_secs(1));
+    work();
+    let before = ticks(server.child.id());
+    work();
+    let watched = ticks(server.child.id()) - before;
+    drop(feeds);
+    std::thread::sleep(Duration::from_secs(1));
+    let before = ticks(server.child.id());
+    work();
+    let alone = ticks(server.child.id()) - before;
+    assert!(watched < alone + 100, "{watched} {alone}");
+}
+
+#[test]
+fn what_is_committed_reaches_a_reader_at_once() {
+    let server = Server::over(House::demo(), &[("AGENTKEYS_LIMITS_CALLS_PER_SECOND", "0")]);
+    let token = server.reader("auditor", &[]);
+    let mut feed = Reader::open(&server, &token, "?tool=agentkeys.identity.whoami", None);
+    let host = server.host("folotoy");
+    let mut waits: Vec<_> = (0..50)
+        .map(|_| {
+            host.call("agentkeys_identity_whoami", json!({}));
+            let committed = Instant::now();
+            feed.event().unwrap();
+            committed.elapsed()
+        })
+        .collect();
+    waits.sort_unstable();
+    // Nearly all: other tests have the machine at the same time.
+    assert!(waits[44] < Duration::from_millis(100), "{waits:?}");
+}
+
+#[test]
+fn open_feeds_are_bounded_on_record_and_a_closed_one_makes_room() {
+    let server = Server::demo();
+    let token = server.reader("auditor", &[]);
+    let mut feeds: Vec<_> = (0..4)
+        .map(|_| Reader::open(&server, &token, "?tool=nothing", None))
+        .collect();
+    let fifth = knock(&server, &token, "?tool=nothing", None);
+    assert_eq!(fifth.status(), 429);
+    assert!(fifth.headers().contains_key("retry-after"));
+    let body: Value = wait(fifth.json()).unwrap();
+    assert_eq!(body["error"]["data"]["code"], "agentkeys.http.rate_limited");
+    let row = server.house.events(&["--tool", "audit.read"]);
+    let row = row.iter().rfind(|r| r["status"] == 429).unwrap();
+    assert_eq!(
+        (&row["reason"], &row["by"]),
+        (&json!("rate_limited"), &json!("auditor"))
+    );
+    let other = server.reader("auditor", &[]);
+    drop(Reader::open(&server, &other, "", None));
+    feeds.pop();
+    let since = Instant::now();
+    while knock(&server, &token, "?tool=nothing", None).status() != 200 {
+        assert!(since.elapsed() < Duration::from_secs(15));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn an_id_that_cannot_be_resumed_from_is_refused_on_record() {
+    let server = Server::demo();
+    let token = server.reader("auditor", &[]);
+    for id in ["x", "-1", "1.5", "18446744073709551616", "1,2", "火"] {
+        let reply = knock(&server, &token, "", Some(id));
+        assert_eq!(reply.status(), 400, "{id}");
+    }
+    let rows = server.house.events(&["--tool", "audit.read"]);
+    let refused = rows.iter().filter(|r| r["status"] == 400);
+    assert_eq!(
+        refused
+            .clone()
+            .filter(|r| r["reason"] == "request_malformed" && r["by"] == "auditor")
+            .count(),
+        6
+    );
+    // The largest there is: nothing comes after it, and nothing breaks.
+    let mut last = Reader::open(&server, &token, "", Some(u64::MAX));
+    server
+        .host("folotoy")
+        .call("agentkeys_identity_whoami", json!({}));
+    let more =
+        wait(async { tokio::time::timeout(Duration::from_millis(500), last.body.next()).await });
+    assert!(more.is_err());
+    assert_eq!(knock(&server, &token, "", Some("")).status(), 200);
+}
+
+#[test]
+fn next_seq_never_skips_an_event() {
+    let server = Server::over(House::demo(), &[("AGENTKEYS_LIMITS_CALLS_PER_SECOND", "0")]);
+    let token = server.reader("auditor", &[]);
+    let page = |query: &str| {
+        let url = format!("{}/v1/audit/events?{query}", server.base);
+        super::support::send(server.http.get(url).bearer_auth(&token)).json()
+    };
+    let end = |page: &Value| page["next_seq"].as_u64().unwrap();
+    // A page of nothing moves on: its reader need not look at the same events again.
+    let nothing = page("tool=nothing&from_seq=0");
+    assert_eq!(nothing["events"], json!([]));
+    let size = end(&page("newest=true&limit=1"));
+    assert!(end(&nothing) + 1 == size, "{nothing} {size}");
+    let cut = page("from_seq=0&limit=2");
+    assert_eq!(end(&cut), 2);
+    let host = server.host("folotoy");
+    let tool = "tool=agentkeys.identity.whoami";
+    for _ in 0..40 {
+        std::thread::sleep(Duration::from_millis(2));
+        let now = jiff::Timestamp::now();
+        // A page is read while an event is written: it is in the page or still to come.
+        let (page, call) = std::thread::scope(|scope| {
+            let call = scope.spawn(|| host.call("agentkeys_identity_whoami", json!({})));
+            let page = page(&format!("{tool}&since={now}"));
+            (page, call.join().unwrap())
+        });
+        assert_eq!(call.status, 200);
+        let read = page["events"].as_array().unwrap().len();
+        let rest = self::rest(&server, &token, &format!("{tool}&from_seq={}", end(&page)));
+        assert_eq!(read + rest, 1, "{page}");
+    }
+}
+
+fn rest(server: &Server, token: &str, query: &str) -> usize {
+    let url = format!("{}/v1/audit/events?{query}", server.base);
+    let page = super::support::send(server.http.get(url).bearer_auth(token)).json();
+    page["events"].as_array().unwrap().len()
 }
 
 #[test]

@@ -188,6 +188,174 @@ fn what_hosts_send_is_taken_as_they_send_it() {
     );
 }
 
+/// Begins a request, and never sends the rest of its body.
+fn begin(server: &Server, bearer: &str) -> std::net::TcpStream {
+    use std::io::Write as _;
+    let address = server.base.strip_prefix("http://").unwrap();
+    let mut slow = std::net::TcpStream::connect(address).unwrap();
+    write!(
+        slow,
+        "POST /mcp HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {bearer}\r\n\
+         x-agentkeys-actor: O_kevin_001\r\ncontent-length: 100\r\n\r\n{{"
+    )
+    .unwrap();
+    slow
+}
+
+#[test]
+fn a_body_that_does_not_arrive_is_given_up_on_record() {
+    use std::io::Read as _;
+    let server = Server::demo();
+    let mut slow = begin(&server, &server.house.token("folotoy"));
+    let begun = std::time::Instant::now();
+    slow.set_read_timeout(Some(std::time::Duration::from_secs(45)))
+        .unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("agentkeys.http.body_timeout"), "{answer}");
+    assert!(begun.elapsed() > std::time::Duration::from_secs(29));
+    let rows = server.house.events(&["--vendor", "folotoy"]);
+    let row = rows.last().unwrap();
+    assert_eq!(
+        (&row["reason"], &row["status"]),
+        (&json!("body_timeout"), &json!(408))
+    );
+}
+
+/// The files a process of ours may have open.
+#[cfg(target_os = "linux")]
+fn open_files() -> u64 {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let line = limits.lines().find(|l| l.starts_with("Max open files"));
+    let soft = line.unwrap().split_whitespace().nth(3).unwrap();
+    soft.parse().unwrap_or(u64::MAX)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn bodies_that_arrive_at_once_are_bounded_and_room_comes_back() {
+    if open_files() < 4096 {
+        println!("skipped: 1024 connections need more open files; raise `ulimit -n`");
+        return;
+    }
+    let server = Server::over(House::demo(), &[("AGENTKEYS_LIMITS_CALLS_PER_SECOND", "0")]);
+    let host = server.host("folotoy");
+    let list = || host.method("tools/list", &json!({}));
+    let slow: Vec<_> = (0..1024).map(|_| begin(&server, "x")).collect();
+    let since = std::time::Instant::now();
+    // The last of them is on its way for a moment.
+    let full = loop {
+        let reply = list();
+        if reply.status != 200 {
+            break reply;
+        }
+        assert!(since.elapsed() < std::time::Duration::from_secs(15));
+    };
+    assert_eq!(
+        (full.status, full.code()),
+        (429, "agentkeys.http.rate_limited".into())
+    );
+    assert!(full.headers.contains_key("retry-after"));
+    let rows = server.house.events(&["--vendor", "folotoy"]);
+    assert_eq!(rows.last().unwrap()["reason"], "rate_limited");
+    drop(slow);
+    let since = std::time::Instant::now();
+    while list().status != 200 {
+        assert!(since.elapsed() < std::time::Duration::from_secs(15));
+    }
+}
+
+/// Posts a body to a parent's endpoint.
+fn parent(server: &Server, token: &str, path: &str, body: &str) -> super::support::Reply {
+    let url = format!("{}/v1/actors/{path}", server.base);
+    let request = server.http.post(url).bearer_auth(token);
+    super::support::send(request.body(body.to_owned()))
+}
+
+#[test]
+fn a_parents_body_says_exactly_what_it_wants_or_nothing_happens() {
+    let server = Server::demo();
+    let token = server.reader("parent", &["--actor", "O_kevin_001"]);
+    let kept = |namespace: &str| {
+        let history = server
+            .house
+            .ok(&["memory", "history", "O_kevin_001", namespace]);
+        history["versions"].as_array().unwrap().len()
+    };
+    let before = (kept("travel"), kept("family"));
+    assert!(before.0 > 0 && before.1 > 0, "{before:?}");
+    let wrong = [
+        ("erase", ""),
+        ("erase", "{}"),
+        ("erase", "[]"),
+        ("erase", "null"),
+        ("erase", r#"{"namespace":null}"#),
+        ("erase", r#"{"all":false}"#),
+        ("erase", r#"{"all":"true"}"#),
+        ("erase", r#"{"namespace":"travel","all":true}"#),
+        ("erase", r#"{"namespace":"travle"}"#),
+        ("erase", r#"{"all":true,"all":true}"#),
+        ("erase", r#"{"all":true,"vendor":"magiclick"}"#),
+        ("grant", ""),
+        ("grant", "{}"),
+        ("grant", r#"{"vendor":"magiclick","reads":["travel"]}"#),
+        ("grant", r#"{"vendor":"magiclick","namespace":"travel"}"#),
+        ("grant", r#"{"vendor":"magiclick","daily_cap":500}"#),
+        ("ungrant", r#"{"scopes":["payment.*"]}"#),
+        ("ungrant", r#"{"vendor":"magiclick","all":true}"#),
+    ];
+    for (change, body) in wrong {
+        let reply = parent(&server, &token, &format!("O_kevin_001/{change}"), body);
+        assert_eq!(
+            (reply.status, reply.code()),
+            (400, "agentkeys.http.request_malformed".into()),
+            "{change} {body}"
+        );
+    }
+    assert_eq!((kept("travel"), kept("family")), before);
+    for (tool, count) in [
+        ("memory.erase", 11),
+        ("actor.grant", 5),
+        ("actor.ungrant", 2),
+    ] {
+        let rows = server.house.events(&["--tool", tool]);
+        let refused = rows.iter().filter(|r| r["reason"] == "request_malformed");
+        assert_eq!(refused.count(), count, "{tool}");
+    }
+    let one = parent(
+        &server,
+        &token,
+        "O_kevin_001/erase",
+        r#"{"namespace":"travel"}"#,
+    );
+    assert_eq!(one.status, 200, "{}", one.body);
+    assert_eq!((kept("travel"), kept("family")), (0, before.1));
+    let all = parent(&server, &token, "O_kevin_001/erase", r#"{"all":true}"#);
+    assert_eq!(all.status, 200, "{}", all.body);
+    assert_eq!(kept("family"), 0);
+}
+
+#[test]
+fn a_path_that_cannot_be_decoded_is_refused_on_record() {
+    let server = Server::demo();
+    let token = server.reader("parent", &["--actor", "O_kevin_001"]);
+    let body = r#"{"vendor":"magiclick","read":["travel"]}"#;
+    let reply = parent(&server, &token, "%ff/grant", body);
+    assert_eq!(
+        (reply.status, reply.code()),
+        (400, "agentkeys.http.request_malformed".into())
+    );
+    let row = server.house.events(&["--tool", "actor.grant"]).pop();
+    let row = row.unwrap();
+    assert_eq!(
+        (&row["reason"], &row["by"]),
+        (&json!("request_malformed"), &json!("parent"))
+    );
+    assert_eq!(parent(&server, "akv_x", "%ff/grant", body).status, 401);
+    assert_eq!(parent(&server, &token, "O_kevin_001/%ff", "").status, 404);
+}
+
 #[test]
 fn an_unknown_key_in_the_configuration_is_an_error_that_names_it() {
     let house = House::init(&[]);

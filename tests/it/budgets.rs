@@ -63,6 +63,17 @@ fn a_reference_makes_one_reservation_and_a_release_gives_it_back() {
     let decision = day["reservations"][0]["decision_id"].as_str().unwrap();
     server.house.ok(&["budget", "release", decision]);
     assert!(check(json!(300), "order-2").starts_with("accept"));
+    server.house.ok(&["budget", "release", &last(&server)]);
+    let again = check(json!(300), "order-1");
+    assert!(again.starts_with("accept"), "{again}");
+}
+
+/// The newest decision that holds money.
+fn last(server: &Server) -> String {
+    let day = server.house.ok(&["budget", "show", "O_kevin_001"]);
+    let all = day["reservations"].as_array().unwrap();
+    let held = all.iter().rfind(|r| r["state"] == "reserved").unwrap();
+    held["decision_id"].as_str().unwrap().to_owned()
 }
 
 #[test]

@@ -37,6 +37,22 @@ fn init_says_what_it_made_and_refuses_to_do_it_twice() {
 }
 
 #[test]
+fn a_folder_made_beforehand_is_shut_while_it_is_empty() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("made");
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(run_in(&dir, &["init"]).status.success());
+    let mode = std::fs::metadata(&dir).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o700);
+    std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let open = run_in(&dir, &["actor", "list"]);
+    assert_eq!(open.status.code(), Some(3));
+    assert!(text(&open.stderr).contains("agentkeys.folder.exposed"));
+}
+
+#[test]
 fn secrets_are_for_their_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
     let house = House::demo();

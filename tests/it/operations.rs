@@ -206,3 +206,26 @@ fn serve_makes_its_folder_on_a_fresh_machine_and_says_so() {
     let again = run_in(&dir, &["actor", "list"]);
     assert!(again.status.success());
 }
+
+#[test]
+fn keys_that_others_can_reach_are_refused_with_the_command_that_mends_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let house = House::init(&[]);
+    for (name, open, closed) in [("keys", 0o750, 0o700), ("keys/root.key", 0o604, 0o600)] {
+        let path = house.dir().join(name);
+        let set = |mode| {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        set(open);
+        for command in [&["serve", "--listen", "127.0.0.1:0"] as &[_], &["init"]] {
+            let output = house.run(command);
+            let error = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(3), "{error}");
+            assert!(error.contains("agentkeys.folder.permissions"), "{error}");
+            let mend = format!("chmod {closed:o} {}", path.display());
+            assert!(error.contains(&mend), "{error}");
+        }
+        set(closed);
+        house.ok(&["actor", "list"]);
+    }
+}

@@ -1,8 +1,10 @@
 //! Refusals that carry a status: the status, the code, and exactly one row. The whole matrix is
 //! `agentkeys accept negative-auth`, which `acceptance` runs against a live server.
 
-use super::support::{Host, Server};
+use super::support::{Host, House, Server, wait};
 use serde_json::{Value, json};
+use std::io::{Read as _, Write as _};
+use std::time::Duration;
 
 /// The rows a piece of work left, without the work of looking.
 fn rows_of(server: &Server, work: impl FnOnce()) -> Vec<Value> {
@@ -53,7 +55,7 @@ fn tokens_are_refused_with_their_own_code_and_one_row() {
     assert_eq!(row["claimed"]["actor"], json!(server.house.actor()));
     refused(&bearer("akv_nonsense"), 401, "token_malformed");
     refused(&bearer(&token[..token.len() - 1]), 401, "token_malformed");
-    let elsewhere = super::support::House::demo().token("magiclick");
+    let elsewhere = House::demo().token("magiclick");
     refused(&bearer(&elsewhere), 401, "token_unknown");
     refused(
         &good.with("authorization", "Basic dXNlcjpwYXNz"),
@@ -260,6 +262,39 @@ fn an_operators_token_opens_no_tool_and_a_vendors_no_log() {
 }
 
 #[test]
+fn nobody_but_a_parent_changes_anything_over_http() {
+    let server = Server::demo();
+    let vendor = server.house.token("magiclick");
+    let operator = server.reader("operator", &[]);
+    for (token, change, tool) in [
+        (&operator, "grant", "actor.grant"),
+        (&operator, "ungrant", "actor.ungrant"),
+        (&operator, "erase", "memory.erase"),
+        (&server.reader("auditor", &[]), "grant", "actor.grant"),
+        (&vendor, "grant", "actor.grant"),
+    ] {
+        let body = match change {
+            "erase" => json!({"all": true}),
+            _ => json!({"vendor": "magiclick", "read": ["family"]}),
+        };
+        let rows = rows_of(&server, || {
+            let url = format!("{}/v1/actors/O_kevin_001/{change}", server.base);
+            let request = server.http.post(url).bearer_auth(token).json(&body);
+            let reply = super::support::send(request);
+            assert_eq!(
+                (reply.status, reply.code()),
+                (403, "agentkeys.auth.role_forbidden".into())
+            );
+        });
+        assert_eq!(rows.len(), 1, "{rows:?}");
+        assert_eq!(
+            (&rows[0]["tool"], &rows[0]["status"]),
+            (&json!(tool), &json!(403))
+        );
+    }
+}
+
+#[test]
 fn host_and_origin_are_checked_with_the_setting_named() {
     let server = Server::demo();
     let good = server.host("folotoy");
@@ -314,4 +349,178 @@ fn a_tool_call_the_sdk_does_not_understand_has_its_row_too() {
         assert_eq!(rows.len(), 1, "{odd}");
         assert_eq!(rows[0]["tool"], "agentkeys.memory.get");
     }
+}
+
+#[test]
+fn what_nobody_sees_does_not_reach_a_row() {
+    let server = Server::demo();
+    let hidden = "a\u{61c}b\u{180e}c\u{fff9}d\u{e0041}e\u{e007f}";
+    let rows = rows_of(&server, || {
+        server.host("folotoy").call(hidden, json!({}));
+    });
+    let seen = "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}e\u{fffd}";
+    assert_eq!(rows[0]["tool"], seen);
+}
+
+#[test]
+fn revoked_is_revoked_on_any_clock() {
+    let server = Server::demo();
+    let host = server.host("folotoy");
+    let row = host.call("agentkeys.identity.whoami", json!({}));
+    assert_eq!(row.status, 200);
+    // As another machine whose clock runs ahead would have written it.
+    let ledger = server.house.dir().join("ledger.sqlite");
+    let ledger = rusqlite::Connection::open(ledger).unwrap();
+    ledger.busy_timeout(Duration::from_secs(5)).unwrap();
+    let ahead = "UPDATE token SET revoked_ms = 9999999999999 WHERE vendor = 'folotoy'";
+    assert_eq!(ledger.execute(ahead, []).unwrap(), 1);
+    refused(&host, 401, "token_revoked");
+}
+
+fn terminate(server: &Server) {
+    let pid = server.child.id().to_string();
+    let mut kill = std::process::Command::new("kill");
+    assert!(kill.args(["-TERM", &pid]).status().unwrap().success());
+}
+
+/// Waits for a server that was told to stop, and takes its folder.
+fn stopped(mut server: Server) -> House {
+    assert!(server.child.wait().unwrap().success());
+    let house = House {
+        temp: tempfile::tempdir().unwrap(),
+        init: server.house.init.clone(),
+    };
+    std::fs::rename(server.house.dir(), house.dir()).unwrap();
+    house
+}
+
+/// How often a row of a reason says it happened.
+fn counted(rows: &[Value], reason: &str) -> u64 {
+    let of_reason = rows.iter().filter(|r| r["reason"] == reason);
+    of_reason
+        .map(|r| r["detail"]["count"].as_u64().unwrap_or(1))
+        .sum()
+}
+
+#[test]
+fn a_tokens_flood_folds_under_its_vendor_to_the_last_request_of_a_drain() {
+    let limits = [
+        ("AGENTKEYS_LIMITS_CALLS_PER_SECOND", "1"),
+        ("AGENTKEYS_LIMITS_BURST", "1"),
+    ];
+    let server = Server::over(House::demo(), &limits);
+    let host = server.host("folotoy");
+    let mut limited = 0;
+    for _ in 0..20 {
+        let status = host.call("agentkeys.identity.whoami", json!({})).status;
+        limited += u64::from(status == 429);
+    }
+    assert!(limited >= 10, "{limited}");
+    // A request that is still being sent when the server is told to stop.
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
+    let address = server.base.strip_prefix("http://").unwrap();
+    let mut late = std::net::TcpStream::connect(address).unwrap();
+    let token = server.house.token("folotoy");
+    write!(
+        late,
+        "POST /mcp HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\
+         x-agentkeys-actor: O_kevin_001\r\ncontent-length: {}\r\n\r\n{}",
+        body.len(),
+        &body[..8]
+    )
+    .unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    let again = host.call("agentkeys.identity.whoami", json!({})).status;
+    limited += u64::from(again == 429);
+    terminate(&server);
+    std::thread::sleep(Duration::from_millis(300));
+    write!(late, "{}", &body[8..]).unwrap();
+    let mut answer = String::new();
+    late.read_to_string(&mut answer).unwrap();
+    limited += u64::from(answer.starts_with("HTTP/1.1 429"));
+    let house = stopped(server);
+    let rows = house.events(&["--vendor", "folotoy"]);
+    assert_eq!(counted(&rows, "rate_limited"), limited, "{answer}");
+    let folded = rows.iter().find(|r| r["tool"] == "refusals.folded");
+    let folded = folded.expect("a folded row under the vendor");
+    assert_eq!(folded["rail"], "volcano-ark");
+    assert_eq!(folded["token_id"], house.init["vendors"][1]["token_id"]);
+}
+
+#[test]
+fn readers_have_a_rate_too_and_their_429s_fold() {
+    let limits = [
+        ("AGENTKEYS_LIMITS_CALLS_PER_SECOND", "1"),
+        ("AGENTKEYS_LIMITS_BURST", "5"),
+    ];
+    let server = Server::over(House::demo(), &limits);
+    let auditor = server.reader("auditor", &[]);
+    let vendor = server.house.token("folotoy");
+    let read = || {
+        let url = format!("{}/v1/audit/events?limit=1", server.base);
+        server.http.get(url).bearer_auth(&auditor)
+    };
+    let ask = || {
+        let url = format!("{}/v1/cap/introspect", server.base);
+        let body = json!({"cap": "nonsense"});
+        server.http.post(url).bearer_auth(&vendor).json(&body)
+    };
+    let limited = |request: &dyn Fn() -> reqwest::RequestBuilder| {
+        let replies: Vec<_> = (0..20).map(|_| super::support::send(request())).collect();
+        assert!(replies[..5].iter().all(|r| r.status == 200), "{replies:?}");
+        let limited = replies.iter().filter(|r| r.status == 429);
+        assert!(
+            limited
+                .clone()
+                .all(|r| r.code() == "agentkeys.http.rate_limited"
+                    && r.headers.contains_key("retry-after"))
+        );
+        limited.count() as u64
+    };
+    let (reads, asks) = (limited(&read), limited(&ask));
+    assert!(reads >= 5 && asks >= 5, "{reads} {asks}");
+    terminate(&server);
+    let house = stopped(server);
+    let rows = house.events(&[]);
+    let of = |key: &str, value: &str| -> Vec<_> {
+        rows.iter().filter(|r| r[key] == value).cloned().collect()
+    };
+    for (rows, count) in [
+        (of("by", "auditor"), reads),
+        (of("vendor", "folotoy"), asks),
+    ] {
+        assert_eq!(counted(&rows, "rate_limited"), count);
+        let written = rows.iter().filter(|r| r["status"] == 429);
+        // One of its own and one that counts the rest, and as much again if the minute turned.
+        assert!(written.count() <= 4, "{rows:?}");
+    }
+}
+
+#[test]
+fn strangers_that_find_their_lane_full_are_counted() {
+    let server = Server::demo();
+    let url = format!("{}/mcp", server.base);
+    // While somebody else writes, what strangers are refused with waits, until there is no room.
+    let ledger = server.house.dir().join("ledger.sqlite");
+    let ledger = rusqlite::Connection::open(ledger).unwrap();
+    ledger.busy_timeout(Duration::from_secs(5)).unwrap();
+    ledger.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let statuses = wait(async {
+        let one = || async { server.http.post(&url).send().await.unwrap().status() };
+        let all = futures_util::future::join_all((0..500).map(|_| one()));
+        let release = async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            ledger.execute_batch("ROLLBACK").unwrap();
+        };
+        futures_util::future::join(all, release).await.0
+    });
+    let of = |status: u16| statuses.iter().filter(|s| s.as_u16() == status).count() as u64;
+    let (missing, limited) = (of(401), of(429));
+    assert_eq!(missing + limited, 500, "{statuses:?}");
+    assert!(missing > 0 && limited > 0, "{missing} {limited}");
+    terminate(&server);
+    let house = stopped(server);
+    let rows = house.events(&[]);
+    assert_eq!(counted(&rows, "token_missing"), missing);
+    assert_eq!(counted(&rows, "rate_limited"), limited);
 }

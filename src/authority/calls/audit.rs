@@ -193,19 +193,7 @@ impl Authority {
 
     /// An actor and everything below it.
     pub(in crate::authority) async fn subtree(&self, root: Omni) -> Result<Vec<Omni>, Refusal> {
-        let actors = self.ledger().actors().await.map_err(unavailable)?;
-        let mut found = vec![root];
-        let mut next = 0;
-        while let Some(parent) = found.get(next).copied() {
-            next += 1;
-            let children = actors
-                .iter()
-                .filter(|a| a.parent == Some(parent))
-                .map(|a| a.omni);
-            let fresh: Vec<_> = children.filter(|c| !found.contains(c)).collect();
-            found.extend(fresh);
-        }
-        Ok(found)
+        self.ledger().subtree(root).await.map_err(unavailable)
     }
 }
 

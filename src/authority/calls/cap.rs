@@ -370,7 +370,10 @@ pub fn unknown_namespace() -> InputProblem {
 pub(super) async fn revoke(cx: &Cx<'_>, cap_id: &str) -> Done {
     let (vendor, scope) = cx.caller()?;
     let ledger = cx.authority.ledger();
-    let cap = ledger.cap(scope, cap_id).await.map_err(unavailable)?;
+    let cap = ledger
+        .cap(scope, cap_id, cx.principal.frame().at_ms)
+        .await
+        .map_err(unavailable)?;
     let named = crate::text::clean_to(cap_id, 80);
     let Some(cap) = cap.filter(|c| c.vendor == vendor.name) else {
         let row = Row::new(OpKind::CapRevoke, REVOKE, Ending::Deny, "not_found")

@@ -55,7 +55,7 @@ impl Authority {
     /// Whether the cap and everything it rests on still stand.
     async fn active(&self, claims: &CapClaims) -> Result<bool, Refusal> {
         let scope = ActorScope::new(claims.sub, self.operator());
-        let cap = self.ledger().cap(&scope, &claims.jti).await;
+        let cap = self.ledger().cap(&scope, &claims.jti, self.now_ms()).await;
         let Some(cap) = cap.map_err(unavailable)? else {
             return Ok(false);
         };

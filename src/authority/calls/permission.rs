@@ -93,10 +93,7 @@ pub(super) async fn evaluate(
         .map_err(unavailable)?;
     let engine = cx.authority.engine(vendor.policy_version).await?;
     let amount = Amount::from_param(check.amount_param());
-    let earlier = facts
-        .same_reference
-        .as_ref()
-        .filter(|r| r.state != "released");
+    let earlier = facts.same_reference.as_ref();
     let already = match (earlier, &amount) {
         (Some(r), Amount::Minor(minor)) if r.amount_minor == *minor => r.amount_minor,
         _ => 0,

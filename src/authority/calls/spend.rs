@@ -137,7 +137,8 @@ impl Authority {
 pub(super) async fn run(cx: &Cx<'_>, spend: &Spend) -> Done {
     let (vendor, scope) = cx.caller()?;
     let ledger = cx.authority.ledger();
-    let cap = ledger.cap(scope, &spend.claims.jti).await;
+    let now_ms = cx.principal.frame().at_ms;
+    let cap = ledger.cap(scope, &spend.claims.jti, now_ms).await;
     let cap = cap.map_err(unavailable)?;
     let Some(cap) = cap.filter(|c| alive(c, vendor)) else {
         return cx.refuse(spend, Cause::CapRevoked).await;

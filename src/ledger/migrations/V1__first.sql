@@ -33,6 +33,7 @@ CREATE TABLE actor (
     zone_from       INTEGER NOT NULL,
     zone_previous   TEXT
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX actor_parent ON actor (parent);
 
 CREATE TABLE vendor (
     name    TEXT NOT NULL PRIMARY KEY,
@@ -125,8 +126,9 @@ CREATE TABLE reservation (
     state        TEXT NOT NULL CHECK (state IN ('reserved', 'redeemed', 'released'))
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX reservation_day ON reservation (actor, day, scope, currency);
+-- A released reservation gives its reference back.
 CREATE UNIQUE INDEX reservation_reference ON reservation (actor, vendor, scope, day, reference)
-    WHERE reference IS NOT NULL;
+    WHERE reference IS NOT NULL AND state <> 'released';
 
 CREATE TABLE cap (
     cap_id     TEXT NOT NULL PRIMARY KEY,

@@ -1,9 +1,11 @@
 //! What effects change, and the guards that stand before them.
 
 use super::*;
+use crate::authority::ports::SpendQuery;
+use rusqlite::OptionalExtension as _;
 
 async fn cap_row(f: &Fixture, cap_id: &str) -> CapRow {
-    f.ledger.cap(&scope(1), cap_id).await.unwrap().unwrap()
+    f.ledger.cap(&scope(1), cap_id, NOW).await.unwrap().unwrap()
 }
 
 fn unspent(cap_id: &str) -> Test {
@@ -78,14 +80,19 @@ async fn statements_are_erased_with_their_salt_and_only_they() {
         keep,
     ])
     .await;
-    let read = |who| f.ledger.statement(&scope(who), "evt_x").unwrap();
-    assert_eq!((read(1), read(2)), (Some(vec![1, 2]), None));
+    let c = Connection::open(f.path()).unwrap();
+    let kept = || -> Option<Vec<u8>> {
+        let sql = "SELECT sealed FROM statement WHERE actor = ?1 AND event_id = 'evt_x'";
+        let row = c.query_row(sql, [&[1; 32]], |r| r.get(0));
+        row.optional().unwrap()
+    };
+    assert_eq!(kept(), Some(vec![1, 2]));
     f.done(vec![Effect::Erase {
         scope: scope(1),
         slot: Slot::Statements,
     }])
     .await;
-    assert_eq!(read(1), None);
+    assert_eq!(kept(), None);
     let salt = |slot| async move { f.ledger.salt(&scope(1), slot).await.unwrap().salt };
     assert!(salt(Slot::Statements).await.is_none());
 }
@@ -134,6 +141,65 @@ async fn a_revoked_token_is_dead_at_once_and_takes_its_caps_along() {
 }
 
 #[tokio::test]
+async fn a_token_is_replaced_once() {
+    let f = Fixture::new().await;
+    f.done(vec![Effect::AddToken(token("gone"))]).await;
+    let first = |id: &str, at_ms| Test::TokenNotReplaced {
+        id: id.to_owned(),
+        at_ms,
+    };
+    assert!(f.holds(first("tok", NOW)).await);
+    assert!(!f.holds(first("tok", NOW * 2)).await && !f.holds(first("none", NOW)).await);
+    let replaced = Effect::ReplaceToken {
+        id: "tok".to_owned(),
+        by: "tok2".to_owned(),
+        valid_until_ms: NOW * 2,
+    };
+    let revoked = Effect::RevokeToken {
+        id: "gone".to_owned(),
+        at_ms: NOW,
+    };
+    f.done(vec![replaced, revoked]).await;
+    // Both tokens still live in their overlap, and only the new one may be replaced.
+    assert!(f.holds(live(NOW)).await && !f.holds(first("tok", NOW)).await);
+    assert!(!f.holds(first("gone", NOW)).await);
+}
+
+#[tokio::test]
+async fn a_revocation_holds_whatever_its_clock_said() {
+    let f = Fixture::new().await;
+    f.done(vec![cap("c", "tok", "payment.spend")]).await;
+    // Another machine's clock is ahead by more than a cap lasts.
+    let ahead = NOW + 600_000;
+    let revoke = Effect::RevokeToken {
+        id: "tok".to_owned(),
+        at_ms: ahead,
+    };
+    f.done(vec![revoke]).await;
+    assert!(!f.holds(live(NOW)).await && !f.holds(unspent("c")).await);
+    let not_replaced = Test::TokenNotReplaced {
+        id: "tok".to_owned(),
+        at_ms: NOW,
+    };
+    assert!(!f.holds(not_replaced).await);
+    assert!(!cap_row(&f, "c").await.token_live);
+
+    f.done(vec![
+        Effect::AddToken(token("tok2")),
+        cap("d", "tok2", "payment.spend"),
+    ])
+    .await;
+    let revoke = Effect::RevokeCap {
+        cap_id: "d".to_owned(),
+        at_ms: ahead,
+    };
+    f.done(vec![revoke]).await;
+    assert!(!f.holds(unspent("d")).await);
+    let listed = f.ledger.revoked_caps(1_000).await.unwrap();
+    assert_eq!(listed, [("c".to_owned(), 1_100), ("d".to_owned(), 1_100)]);
+}
+
+#[tokio::test]
 async fn a_replaced_token_ends_early_and_never_later() {
     let f = Fixture::new().await;
     let replace = |valid_until_ms| Effect::ReplaceToken {
@@ -158,6 +224,9 @@ async fn a_replaced_token_ends_early_and_never_later() {
     assert!(!f.holds(live(NOW)).await && f.holds(live(NOW - 1)).await);
     // The token that minted it has run out by the time of the Unit's event.
     assert!(!f.holds(unspent("c")).await);
+    assert!(!cap_row(&f, "c").await.token_live);
+    let before = f.ledger.cap(&scope(1), "c", NOW - 1).await.unwrap();
+    assert!(before.unwrap().token_live);
 }
 
 #[tokio::test]
@@ -168,7 +237,7 @@ async fn a_cap_is_spent_once_and_is_nobody_elses() {
         cap("d", "gone", "payment.spend"),
     ])
     .await;
-    assert!(f.ledger.cap(&scope(2), "c").await.unwrap().is_none());
+    assert!(f.ledger.cap(&scope(2), "c", NOW).await.unwrap().is_none());
     let spend = || Effect::SpendCap {
         cap_id: "c".to_owned(),
         answer: "{}".to_owned(),
@@ -199,7 +268,7 @@ async fn taking_a_grant_back_takes_exactly_its_caps() {
     f.done(vec![
         on(Some("acme"), "memory.read:travel", NOW),
         on(Some("other"), "payment.spend", NOW),
-        on(None, "memory.read:family", 1_101_000),
+        on(None, "memory.read:family", 4_701_000),
     ])
     .await;
     for (id, revoked) in [("travel", Some(NOW)), ("family", None), ("pay", None)] {
@@ -256,6 +325,55 @@ async fn money_is_set_aside_moved_and_never_counted_past_its_limit() {
     assert!(f.holds(budget(500, 500)).await);
     assert!(f.fails(vec![set(&first.decision_id, "lost")]).await);
     assert!(f.fails(vec![set("none", "redeemed")]).await);
+}
+
+#[tokio::test]
+async fn a_released_reference_is_free_again() {
+    let f = Fixture::new().await;
+    let again = || Reservation {
+        reference: Some("order 1".to_owned()),
+        ..reservation(400)
+    };
+    let (first, second) = (again(), again());
+    let release = |r: &Reservation| Effect::SetReservation {
+        decision_id: r.decision_id.clone(),
+        state: "released",
+    };
+    let query = SpendQuery {
+        spend_scope: "payment.spend",
+        currency: "RMB",
+        day: "2026-05-01",
+        vendor: "acme",
+        reference: Some("order 1"),
+        decision_id: None,
+    };
+    let same = || async {
+        let facts = f.ledger.spend(&scope(1), query).await.unwrap();
+        (facts.spent_minor, facts.same_reference)
+    };
+    let free = || Test::ReferenceFree {
+        scope: scope(1),
+        vendor: "acme".to_owned(),
+        spend_scope: "payment.spend".to_owned(),
+        day: "2026-05-01".to_owned(),
+        reference: "order 1".to_owned(),
+    };
+    f.done(vec![reserve(first.clone())]).await;
+    assert!(!f.holds(free()).await);
+    f.done(vec![release(&first)]).await;
+    assert_eq!(same().await, (0, None));
+    assert!(f.holds(free()).await);
+    f.done(vec![reserve(second.clone())]).await;
+    assert_eq!(same().await, (400, Some(second.clone())));
+    assert!(!f.holds(free()).await && f.fails(vec![reserve(again())]).await);
+    // What was released stays so: the reference is somebody else's now.
+    let back = Effect::SetReservation {
+        decision_id: first.decision_id.clone(),
+        state: "reserved",
+    };
+    assert!(f.fails(vec![back]).await);
+    f.done(vec![release(&second)]).await;
+    assert!(f.holds(free()).await);
 }
 
 #[tokio::test]

@@ -96,6 +96,43 @@ async fn a_binding_that_says_yes_to_nothing_is_none_and_keeps_its_revision() {
 }
 
 #[tokio::test]
+async fn a_subtree_is_found_however_wide_and_deep() {
+    let f = Fixture::new().await;
+    let c = Connection::open(f.path()).unwrap();
+    // Actor 2 has a chain of 1 000 below it, and at its end 4 000 beside each other.
+    let sql = "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+         INSERT INTO actor SELECT unhex(printf('%064x', i)), 'a' || i, '',
+             CASE i WHEN 1 THEN ?1 ELSE unhex(printf('%064x', min(i - 1, 1000))) END,
+             NULL, 0, NULL, 'UTC', 0, NULL FROM n";
+    assert_eq!(c.execute(sql, [omni(2).as_bytes()]).unwrap(), 5_000);
+    let nth = |i: u16| {
+        let mut bytes = [0; 32];
+        bytes[30..].copy_from_slice(&i.to_be_bytes());
+        Omni::from_bytes(bytes)
+    };
+    let ledger = &f.ledger;
+    let subtree = |root| async move { ledger.subtree(root).await.unwrap() };
+    let all = subtree(omni(2)).await;
+    assert_eq!(all.len(), 5_001);
+    assert_eq!(all[..3], [omni(2), nth(1), nth(2)]);
+    assert_eq!(subtree(nth(5_000)).await, [nth(5_000)]);
+    assert_eq!(subtree(omni(1)).await, [omni(1)]);
+    // Every actor is looked up by its parent; walking all of them for each is what took so long.
+    let plan = plan(&c, crate::ledger::read::SUBTREE);
+    assert!(
+        plan.contains("USING INDEX actor_parent")
+            || plan.contains("USING COVERING INDEX actor_parent"),
+        "{plan}"
+    );
+    // A circle, which no call can make, ends.
+    let sql = "UPDATE actor SET parent = ?1 WHERE omni = ?2";
+    let (end, start) = (nth(5_000), omni(2));
+    let circle = (end.as_bytes(), start.as_bytes());
+    assert_eq!(c.execute(sql, circle).unwrap(), 1);
+    assert_eq!(subtree(omni(2)).await.len(), 5_001);
+}
+
+#[tokio::test]
 async fn a_memorys_facts_are_its_own() {
     let f = Fixture::new().await;
     f.done(vec![use_salt(TRAVEL, 0), put(stored(1, "tok", true))])

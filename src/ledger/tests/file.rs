@@ -2,9 +2,8 @@
 
 use super::*;
 use crate::ledger::OpenError;
-use rusqlite::Connection;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 fn open_error(path: &Path) -> OpenError {
     SqliteLedger::open(path).unwrap_err()
@@ -35,6 +34,67 @@ async fn only_its_owner_can_read_it() {
             .mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
     }
+}
+
+fn allow(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    allow(path, 0o600);
+}
+
+#[tokio::test]
+async fn what_others_can_read_or_change_is_refused_and_left_as_it_is() {
+    let f = Fixture::new().await;
+    let file = |end: &str| f.dir.path().join(format!("ledger.sqlite{end}"));
+    let folder = f.dir.path().to_owned();
+    let cases = [
+        (folder, 0o755, 0o700),
+        (file(""), 0o640, 0o600),
+        (file(""), 0o602, 0o600),
+        (file("-wal"), 0o644, 0o600),
+        (file("-shm"), 0o660, 0o600),
+    ];
+    let real = f.dir.path().canonicalize().unwrap();
+    for (path, open, shut) in cases {
+        allow(&path, open);
+        let error = open_error(&f.path());
+        let OpenError::Exposed { path: named, mode } = &error else {
+            panic!("{error}")
+        };
+        assert_eq!((named.file_name(), *mode), (path.file_name(), open));
+        assert!(named.starts_with(&real));
+        let text = error.to_string();
+        assert!(
+            text.contains(&format!("{open:o}")) && text.contains("chmod go= /"),
+            "{text}"
+        );
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, open);
+        allow(&path, shut);
+    }
+    // A link to it from a folder that nobody else can enter changes nothing.
+    let elsewhere = super::folder();
+    let link = elsewhere.path().join("ledger.sqlite");
+    std::os::unix::fs::symlink(f.path(), &link).unwrap();
+    allow(f.dir.path(), 0o750);
+    assert!(matches!(
+        open_error(&link),
+        OpenError::Exposed { mode: 0o750, .. }
+    ));
+    allow(f.dir.path(), 0o700);
+    f.other();
+}
+
+#[test]
+fn nothing_is_made_in_an_open_folder() {
+    let dir = folder();
+    allow(dir.path(), 0o755);
+    let path = dir.path().join("ledger.sqlite");
+    let error = SqliteLedger::create(&path).unwrap_err();
+    assert!(matches!(error, OpenError::Exposed { mode: 0o755, .. }));
+    assert!(!path.exists());
 }
 
 #[tokio::test]
@@ -76,19 +136,17 @@ async fn an_altered_schema_is_refused() {
 
 #[test]
 fn what_is_no_ledger_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let path = dir.path().join("ledger.sqlite");
     assert!(matches!(open_error(&path), OpenError::NotThere(_)));
     assert!(!path.exists());
 
-    std::fs::write(
-        &path,
-        "not a database, and long enough to be seen as none".repeat(99),
-    )
-    .unwrap();
+    let text = "not a database, and long enough to be seen as none".repeat(99);
+    write(&path, &text);
     assert!(matches!(open_error(&path), OpenError::Corrupt(_)));
     std::fs::remove_file(&path).unwrap();
 
+    write(&path, "");
     let c = Connection::open(&path).unwrap();
     c.execute_batch("CREATE TABLE somebody_elses (x)").unwrap();
     assert!(matches!(open_error(&path), OpenError::Corrupt(_)));
@@ -100,16 +158,16 @@ fn what_is_no_ledger_is_refused() {
 
 #[test]
 fn a_file_a_crash_left_empty_is_gone_on_with() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let path = dir.path().join("ledger.sqlite");
-    std::fs::write(&path, "").unwrap();
+    write(&path, "");
     drop(SqliteLedger::create(&path).unwrap());
     drop(SqliteLedger::create(&path).unwrap());
 }
 
 #[test]
 fn many_may_open_a_new_file_at_once() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let path = dir.path().join("ledger.sqlite");
     std::thread::scope(|s| {
         let threads: Vec<_> = (0..6)
@@ -123,7 +181,7 @@ fn many_may_open_a_new_file_at_once() {
 
 #[tokio::test]
 async fn settings_are_written_until_there_is_an_event() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let ledger = SqliteLedger::create(&dir.path().join("l")).unwrap();
     assert_eq!(ledger.setting("instance").unwrap(), None);
     ledger
@@ -151,12 +209,80 @@ async fn an_erased_salt_is_nowhere_in_the_files() {
     let f = Fixture::new().await;
     f.done(vec![use_salt(TRAVEL, 0)]).await;
     assert!(holds_salt(&f));
-    let erase = Effect::Erase {
-        scope: scope(1),
-        slot: TRAVEL,
-    };
-    f.done(vec![erase]).await;
+    f.done(vec![ERASE]).await;
     assert!(!holds_salt(&f), "an old page was kept");
+}
+
+/// Somebody who reads, and goes when told to.
+fn reader(f: &Fixture) -> Connection {
+    let c = Connection::open(f.path()).unwrap();
+    let sql = "BEGIN; SELECT count(*) FROM audit_event";
+    c.execute_batch(sql).unwrap();
+    c
+}
+
+const ERASE: Effect = Effect::Erase {
+    scope: scope(1),
+    slot: TRAVEL,
+};
+
+#[tokio::test]
+async fn an_erasure_by_another_process_is_finished_once_nobody_reads() {
+    let f = Fixture::new().await;
+    f.done(vec![use_salt(TRAVEL, 0)]).await;
+    let reader = reader(&f);
+    let other = f.other();
+    let erase = unit(Vec::new(), vec![ERASE]);
+    other.commit(erase, Lane::Customer).await.unwrap();
+    drop(other);
+    assert!(holds_salt(&f), "the reader should have been in the way");
+    // Nobody writes any more, and this process did not erase.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert!(holds_salt(&f));
+    drop(reader);
+    let start = Instant::now();
+    while holds_salt(&f) {
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "it is still there"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_reader_in_the_way_of_an_erasure_costs_the_others_nothing() {
+    let f = Fixture::new().await;
+    f.done(vec![use_salt(TRAVEL, 0)]).await;
+    let reader = reader(&f);
+    let start = Instant::now();
+    let erase = async {
+        f.done(vec![ERASE]).await;
+        start.elapsed()
+    };
+    let others = async {
+        for _ in 0..20 {
+            f.done(Vec::new()).await;
+        }
+        start.elapsed()
+    };
+    let (erased, written) = tokio::join!(erase, others);
+    assert!(
+        erased > Duration::from_millis(200),
+        "{erased:?}: it was not waited for"
+    );
+    assert!(erased < Duration::from_secs(1), "{erased:?}");
+    assert!(written < Duration::from_secs(1), "{written:?}");
+    assert!(holds_salt(&f));
+    drop(reader);
+    // The next try is at most a second away.
+    while holds_salt(&f) {
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "it is still there"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::authority::ports::{AuditProof, AuditReach, EventFilter};
+use crate::ledger::events::Search;
 
 const fn all() -> AuditReach {
     AuditReach::All(AuditProof::for_test())
@@ -59,10 +60,13 @@ fn by(change: impl FnOnce(&mut EventFilter)) -> EventFilter {
 async fn every_filter_narrows() {
     let f = Fixture::new().await;
     six(&f).await;
-    let cases: [(EventFilter, &[u8]); 11] = [
+    let cases: [(EventFilter, &[u8]); 14] = [
         (by(|_| ()), &[1, 2, 3, 4, 5, 6]),
         (by(|q| q.from_seq = Some(5)), &[5, 6]),
         (by(|q| q.from_seq = Some(u64::MAX)), &[]),
+        (by(|q| q.until_seq = Some(3)), &[1, 2]),
+        (by(|q| q.until_seq = Some(0)), &[]),
+        (by(|q| q.until_seq = Some(u64::MAX)), &[1, 2, 3, 4, 5, 6]),
         (by(|q| q.actor = Some(omni(2))), &[2, 4]),
         (by(|q| q.vendor = Some("other".into())), &[4, 5, 6]),
         (by(|q| q.rail = Some(Rail::Other)), &[2, 4, 6]),
@@ -86,6 +90,10 @@ async fn filters_go_together() {
     six(&f).await;
     let between = by(|q| (q.since_ms, q.until_ms) = (Some(300), Some(500)));
     assert_eq!(found(&f, &all(), between).await, [3, 4]);
+    let places = by(|q| (q.from_seq, q.until_seq) = (Some(2), Some(5)));
+    assert_eq!(found(&f, &all(), places).await, [2, 3, 4]);
+    let newest_before = by(|q| (q.newest, q.limit, q.until_seq) = (true, 2, Some(5)));
+    assert_eq!(found(&f, &all(), newest_before).await, [3, 4]);
     let newest = |limit, actor| by(|q| (q.newest, q.limit, q.actor) = (true, limit, actor));
     assert_eq!(found(&f, &all(), newest(2, None)).await, [5, 6]);
     assert_eq!(found(&f, &all(), newest(1, Some(omni(1)))).await, [5]);
@@ -110,18 +118,107 @@ async fn a_reach_hides_everybody_else() {
         ..none()
     };
     assert_eq!(found(&f, &some(&[2, 9]), newest).await, [4]);
+}
 
-    let named = event();
-    let id = named.id.clone();
+/// A log of 100 000 events of which only these are of vendor `rare`, by actors 1 and 2 in turn.
+const RARE: [u64; 4] = [10, 30_000, 70_000, 99_990];
+
+fn long(f: &Fixture) -> Connection {
+    let c = Connection::open(f.path()).unwrap();
+    let sql = "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 99999)
+         INSERT INTO audit_event SELECT i, 'e' || i, 0, ?1, 'acme', 'other', 't', 'accept', NULL, x'00'
+         FROM n";
+    c.execute(sql, [&[2; 32]]).unwrap();
+    let sql = "UPDATE audit_event SET vendor = 'rare', actor_omni = iif(seq IN (10, 70000), ?1, ?2)
+         WHERE seq IN (10, 30000, 70000, 99990)";
+    assert_eq!(c.execute(sql, (&[1; 32], &[2; 32])).unwrap(), 4);
+    c.execute("UPDATE audit_head SET next_seq = 100000", [])
+        .unwrap();
+    c
+}
+
+#[tokio::test]
+async fn a_search_goes_through_a_long_log_in_stretches() {
+    let f = Fixture::new().await;
+    let c = long(&f);
+    let rare = || by(|q| (q.vendor, q.limit) = (Some("rare".into()), 100));
+    let cases: [(AuditReach, EventFilter, &[u64]); 6] = [
+        (all(), rare(), &RARE),
+        (all(), EventFilter { limit: 2, ..rare() }, &RARE[..2]),
+        (
+            all(),
+            EventFilter {
+                newest: true,
+                ..rare()
+            },
+            &RARE,
+        ),
+        (
+            all(),
+            EventFilter {
+                newest: true,
+                limit: 3,
+                ..rare()
+            },
+            &RARE[1..],
+        ),
+        (some(&[1]), rare(), &[10, 70_000]),
+        (some(&[2, 7]), rare(), &[30_000, 99_990]),
+    ];
+    for (reach, filter, expected) in cases {
+        let events = f.ledger.events(&reach, &filter).await.unwrap();
+        let places: Vec<_> = events.iter().map(|e| e.seq).collect();
+        assert_eq!(places, expected, "{filter:?}");
+
+        let whole = EventFilter {
+            limit: 100,
+            vendor: Some("nobody".to_owned()),
+            ..filter
+        };
+        let mut search = Search::new(reach, whole);
+        assert!(search.step(&c).unwrap(), "all of it was one stretch");
+        let mut steps = 1;
+        while search.step(&c).unwrap() {
+            steps += 1;
+        }
+        assert!((1..100).contains(&steps), "{steps}");
+        assert!(search.found().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_search_ends_where_the_log_ended_when_it_began() {
+    let f = Fixture::new().await;
+    let c = long(&f);
+    let filter = by(|q| (q.vendor, q.limit) = (Some("rare".into()), 100));
+    let mut search = Search::new(all(), filter);
+    search.step(&c).unwrap();
+    let late = Event {
+        vendor: Some("rare".to_owned()),
+        ..event()
+    };
     f.commit(Unit {
-        event: named,
+        event: late,
         ..row()
     })
     .await
     .unwrap();
-    for (reach, there) in [(all(), true), (some(&[1]), true), (some(&[2]), false)] {
-        let event = f.ledger.event(&reach, &id).await.unwrap();
-        assert_eq!(event.map(|e| e.seq), there.then_some(7), "{reach:?}");
-    }
-    assert!(f.ledger.event(&all(), "evt_none").await.unwrap().is_none());
+    while search.step(&c).unwrap() {}
+    assert_eq!(search.found().len(), 4);
+}
+
+#[tokio::test]
+async fn one_actors_events_are_found_in_order_without_sorting() {
+    let f = Fixture::new().await;
+    let c = Connection::open(f.path()).unwrap();
+    let sql = |only: &str| {
+        let sql = "SELECT seq, envelope FROM audit_event WHERE seq >= 1 AND seq < 9 AND";
+        plan(&c, &format!("{sql} {only} ORDER BY seq LIMIT 9"))
+    };
+    let actor = sql("actor_omni = zeroblob(32)");
+    assert!(actor.contains("INDEX audit_event_actor (actor_omni=? AND seq>? AND seq<?)"));
+    assert!(!actor.contains("TEMP B-TREE"), "{actor}");
+    let vendor = sql("vendor = 'acme' AND tool = 't'");
+    assert!(vendor.contains("INTEGER PRIMARY KEY (rowid>? AND rowid<?)"));
+    assert!(!vendor.contains("TEMP B-TREE"), "{vendor}");
 }

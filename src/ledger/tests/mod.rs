@@ -17,6 +17,9 @@ use crate::authority::ports::{
 use crate::authority::principal::{Actor, ActorScope, Binding};
 use crate::authority::words::{HostProfile, Namespace, NamespaceSet, Rail, Role};
 use crate::secret::Secret;
+use rusqlite::Connection;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
@@ -210,6 +213,25 @@ fn put(stored: Stored) -> Effect {
     }
 }
 
+/// A folder that only its owner can enter.
+fn folder() -> TempDir {
+    let private = Permissions::from_mode(0o700);
+    let mut builder = tempfile::Builder::new();
+    builder.permissions(private).tempdir().unwrap()
+}
+
+/// How a statement would be run.
+fn plan(c: &Connection, sql: &str) -> String {
+    let mut explain = c.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    let mut rows = explain.raw_query();
+    let mut plan = String::new();
+    while let Some(row) = rows.next().unwrap() {
+        plan.push_str(&row.get::<_, String>(3).unwrap());
+        plan.push('\n');
+    }
+    plan
+}
+
 struct Fixture {
     dir: TempDir,
     ledger: SqliteLedger,
@@ -218,7 +240,7 @@ struct Fixture {
 impl Fixture {
     /// A ledger with vendor `acme`, its token `tok` and actors 1 and 2. It has one event.
     async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = folder();
         let ledger = SqliteLedger::create(&dir.path().join("ledger.sqlite")).unwrap();
         let fixture = Self { dir, ledger };
         fixture

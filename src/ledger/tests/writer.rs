@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::ledger::Options;
-use rusqlite::Connection;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 use super::{Change, TokenRequest, found, rows};
 use crate::authority::calls::{Answer, Cx, Done, InputProblem, OpKind};
 use crate::authority::event::rfc3339;
-use crate::authority::ports::{Effect, TokenRow, VendorRow};
+use crate::authority::ports::{Effect, Test, TokenRow, VendorRow};
 use crate::authority::token;
 use crate::authority::words::Role;
 use crate::authority::{Refusal, unavailable};
@@ -208,7 +208,16 @@ pub(super) async fn rotate(cx: &Cx<'_>, id: &str, overlap_ms: i64) -> Done {
     };
     let mut detail = detail(&new);
     detail["replaces"] = old.id.as_str().into();
+    let taken = InputProblem::new(
+        "agentkeys.token.not_rotatable",
+        "this token was revoked or replaced at the same moment; look at it and try again",
+    );
+    let still = Test::TokenNotReplaced {
+        id: old.id.clone(),
+        at_ms: now_ms,
+    };
     Change::new(cx, OpKind::Token, "token.rotate", detail)
+        .unless(still, taken)
         .effect(Effect::AddToken(new))
         .effect(replaced)
         .commit(cx, "rotated", Answer::Json(answer))
@@ -220,7 +229,7 @@ pub(super) async fn revoke_cap(cx: &Cx<'_>, actor: &str, cap_id: &str) -> Done {
     let cap = cx
         .authority
         .ledger()
-        .cap(&scope, cap_id)
+        .cap(&scope, cap_id, cx.principal.frame().at_ms)
         .await
         .map_err(unavailable)?;
     let Some(cap) = cap else {
