@@ -15,6 +15,7 @@ mod it {
     mod caps;
     mod commands;
     mod cross_rail;
+    mod durability;
     mod memory;
     mod operations;
     mod refusals;

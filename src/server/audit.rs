@@ -171,8 +171,8 @@ fn resumed(headers: &HeaderMap) -> Result<Option<u64>, Cause> {
     }
 }
 
-/// Where to read on after a read of the log. `size` is what the log had before that read: when
-/// nothing was cut off, nothing else matches below it.
+/// Where to read on after a read of the log up to `size`: when nothing was cut off, nothing else
+/// matches below it.
 fn next_place(events: &[Value], filter: &EventFilter, size: u64) -> u64 {
     let last = events.last().and_then(|e| e["seq"].as_u64());
     let from = filter.from_seq.unwrap_or(0);
@@ -200,9 +200,10 @@ pub(super) async fn events(
         given: &given,
     };
     let page = async {
-        let opened = asked.open(false).await?;
+        let mut opened = asked.open(false).await?;
         let size = app.authority.log_size().await?;
-        let filter = &opened.filter;
+        let filter = &mut opened.filter;
+        filter.until_seq = Some(size);
         let events = app.authority.events(&opened.reading, filter).await?;
         let next = next_place(&events, filter, size);
         Ok::<_, Refusal>(json!({"events": events, "next_seq": next}))
@@ -326,6 +327,7 @@ impl Feed {
             self.more = false;
             return Some(Vec::new());
         }
+        filter.until_seq = Some(size);
         let authority = &self.app.authority;
         let events = authority.events(&self.opened.reading, filter).await.ok()?;
         self.more = events.len() >= filter.limit as usize;
