@@ -217,7 +217,11 @@ fn keys_that_others_can_reach_are_refused_with_the_command_that_mends_it() {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         };
         set(open);
-        for command in [&["serve", "--listen", "127.0.0.1:0"] as &[_], &["init"]] {
+        for command in [
+            &["actor", "list"] as &[_],
+            &["init"],
+            &["serve", "--listen", "127.0.0.1:0"],
+        ] {
             let output = house.run(command);
             let error = text(&output.stderr);
             assert_eq!(output.status.code(), Some(3), "{error}");

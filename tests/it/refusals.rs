@@ -374,6 +374,7 @@ fn revoked_is_revoked_on_any_clock() {
     ledger.busy_timeout(Duration::from_secs(5)).unwrap();
     let ahead = "UPDATE token SET revoked_ms = 9999999999999 WHERE vendor = 'folotoy'";
     assert_eq!(ledger.execute(ahead, []).unwrap(), 1);
+    assert_eq!(host.method("tools/list", &json!({})).status, 401);
     refused(&host, 401, "token_revoked");
 }
 
