@@ -90,7 +90,7 @@ impl Report {
             (
                 "fsync",
                 format!(
-                    "SQLite WAL, synchronous=FULL: one fdatasync per commit batch; here a 4 KiB append + fdatasync takes {sync:.0} us (median of 200)"
+                    "SQLite WAL, synchronous=FULL: one sync per commit batch; here a 4 KiB append + fdatasync takes {sync:.0} us (median of 200)"
                 ),
             ),
             ("load before", read("/proc/loadavg").trim().to_owned()),
