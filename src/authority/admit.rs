@@ -443,7 +443,7 @@ fn authenticate<'a>(
         .ok_or(Cause::TokenUnknown)
 }
 
-fn state(token: &TokenRow, now_ms: i64) -> Result<(), Cause> {
+pub(super) fn state(token: &TokenRow, now_ms: i64) -> Result<(), Cause> {
     // Whatever the clock says: one that is set back must not bring a token to life.
     if token.revoked_ms.is_some() {
         return Err(Cause::TokenRevoked);

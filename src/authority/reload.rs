@@ -33,12 +33,7 @@ fn vendor_now(
     now: Admission,
 ) -> Result<Principal, Cause> {
     let token = now.token.ok_or(Cause::TokenUnknown)?;
-    if token.revoked_ms.is_some() {
-        return Err(Cause::TokenRevoked);
-    }
-    if token.expires_ms <= principal.frame().at_ms {
-        return Err(Cause::TokenExpired);
-    }
+    super::admit::state(&token, principal.frame().at_ms)?;
     let (Some(actor), Some(binding)) = (now.actor, now.binding) else {
         return Err(Cause::ActorForbidden);
     };
