@@ -290,6 +290,20 @@ pub enum Test {
         /// The revision read; 0 means there was none.
         revision: i64,
     },
+    /// The consent and the token a call was let in with are still what they were: one look-up,
+    /// because nearly every call asks it.
+    StillBound {
+        /// For whom it acts.
+        scope: ActorScope,
+        /// Which vendor does.
+        vendor: String,
+        /// The binding's revision.
+        revision: i64,
+        /// The token's id.
+        token_id: String,
+        /// Now.
+        at_ms: i64,
+    },
     /// The token is neither revoked nor expired. Revoked is revoked: from when does not matter.
     TokenLive {
         /// Its id.

@@ -26,6 +26,23 @@ fn holds(c: &Connection, test: &Test, now_ms: i64) -> Result<bool> {
                        WHERE actor = ?1 AND vendor = ?2), 0) = ?3";
             yes(c, sql, (scope.actor().as_bytes(), vendor, revision))
         }
+        Test::StillBound {
+            scope,
+            vendor,
+            revision,
+            token_id,
+            at_ms,
+        } => {
+            let sql = "SELECT EXISTS (SELECT 1 FROM token t JOIN binding b \
+                       ON b.actor = ?1 AND b.vendor = ?2 AND b.revision = ?3 \
+                       WHERE t.id = ?4 AND t.revoked_ms IS NULL AND t.expires_ms > ?5)";
+            let actor = scope.actor();
+            yes(
+                c,
+                sql,
+                (actor.as_bytes(), vendor, revision, token_id, at_ms),
+            )
+        }
         Test::TokenLive { id, at_ms } => token_live(c, id, *at_ms),
         Test::TokenNotReplaced { id, at_ms } => token_not_replaced(c, id, *at_ms),
         Test::VersionIs {
@@ -34,8 +51,9 @@ fn holds(c: &Connection, test: &Test, now_ms: i64) -> Result<bool> {
             version,
         } => version_is(c, scope.actor().as_bytes(), *namespace, *version),
         Test::SaltIs { scope, slot, epoch } => {
-            let facts = read::salt(c, scope.actor(), *slot)?;
-            Ok(facts.salt.map(|s| s.epoch) == *epoch)
+            let sql = "SELECT (SELECT epoch FROM salt \
+                       WHERE actor = ?1 AND slot = ?2 AND bytes IS NOT NULL) IS ?3";
+            yes(c, sql, (scope.actor().as_bytes(), slot.as_str(), epoch))
         }
         Test::BudgetBelow {
             scope,

@@ -21,6 +21,9 @@ pub struct Frame {
     pub tool: Option<String>,
     /// The `actor` argument of a `tools/call`.
     pub actor: Option<Value>,
+    /// The arguments of a `tools/call` that asks nothing of the protocol but its result: no version
+    /// of its own, no task, no state. It needs no machinery around it.
+    pub plain: Option<Map<String, Value>>,
     /// The protocol version it names, in `initialize` or in its `_meta`.
     pub protocol: Option<String>,
     /// Whether it is a JSON-RPC message that makes sense.
@@ -31,12 +34,12 @@ impl Frame {
     /// Reads a message. Whatever is wrong with it, what could be read is kept for the row.
     pub fn read(bytes: &[u8]) -> Self {
         match strict(bytes) {
-            Ok(Value::Object(message)) => Self::of(&message),
+            Ok(Value::Object(message)) => Self::of(message),
             _ => Self::default(),
         }
     }
 
-    fn of(message: &Map<String, Value>) -> Self {
+    fn of(mut message: Map<String, Value>) -> Self {
         let id = message.get("id").cloned().unwrap_or(Value::Null);
         let id_sound = matches!(id, Value::Null | Value::String(_) | Value::Number(_));
         let method = message.get("method").and_then(Value::as_str);
@@ -64,6 +67,9 @@ impl Frame {
             frame.sound &= name.is_some()
                 && !frame.id.is_null()
                 && matches!(arguments, None | Some(Value::Null | Value::Object(_)));
+            if frame.sound {
+                frame.plain = message.get_mut("params").and_then(plain);
+            }
         }
         frame
     }
@@ -75,6 +81,26 @@ impl Frame {
             None if self.method.is_empty() => "unreadable",
             None => &self.method,
         }
+    }
+}
+
+/// Takes the arguments out of the parameters of a plain call.
+fn plain(params: &mut Value) -> Option<Map<String, Value>> {
+    let params = params.as_object_mut()?;
+    let known = |key: &String| ["name", "arguments", "_meta"].contains(&key.as_str());
+    let meta = match params.get("_meta") {
+        None => true,
+        Some(meta) => meta
+            .as_object()
+            .is_some_and(|m| !m.contains_key(VERSION_META)),
+    };
+    if !meta || !params.keys().all(known) {
+        return None;
+    }
+    match params.get_mut("arguments").map(Value::take) {
+        None | Some(Value::Null) => Some(Map::new()),
+        Some(Value::Object(arguments)) => Some(arguments),
+        Some(_) => None,
     }
 }
 
@@ -175,6 +201,34 @@ mod tests {
         assert!(frame.sound);
         assert_eq!(frame.asked(), "agentkeys.memory.get");
         assert_eq!((frame.id, frame.actor), ("7".into(), Some("x".into())));
+    }
+
+    #[test]
+    fn a_call_is_plain_unless_it_asks_more_of_the_protocol_than_its_result() {
+        let plain = |params: &str| {
+            let text =
+                format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
+            Frame::read(text.as_bytes()).plain
+        };
+        let yes = [
+            r#"{"name":"x"}"#,
+            r#"{"name":"x","arguments":null}"#,
+            r#"{"name":"x","arguments":{},"_meta":{"progressToken":1}}"#,
+        ];
+        for params in yes {
+            assert_eq!(plain(params), Some(Map::new()), "{params}");
+        }
+        let no = [
+            r#"{"name":"x","task":{}}"#,
+            r#"{"name":"x","requestState":"s"}"#,
+            r#"{"name":"x","_meta":null}"#,
+            r#"{"name":"x","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#,
+            r#"{"name":"x","arguments":1}"#,
+            r#"{"name":1}"#,
+        ];
+        for params in no {
+            assert_eq!(plain(params), None, "{params}");
+        }
     }
 
     #[test]

@@ -18,6 +18,8 @@ use rmcp::model::{
 };
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
@@ -60,16 +62,43 @@ impl Face {
         Self { authority }
     }
 
+    /// Answers a plain `tools/call` as the SDK would, without its task and channel per request:
+    /// those are made for sessions, which this server does not have (`docs/performance.md`).
+    ///
+    /// # Errors
+    /// A refusal that only the HTTP edge can give its status.
+    pub async fn answer_plain(
+        &self,
+        principal: &Principal,
+        id: &Value,
+        name: &str,
+        arguments: Map<String, Value>,
+    ) -> Result<Vec<u8>, Refusal> {
+        let outcome = match self.call(principal, name, arguments).await? {
+            Ok(answer) => {
+                let shown = hosts::profile(principal.frame().profile).show(&answer);
+                Plain::Result(legacy(to_result(shown)))
+            }
+            Err(error) => Plain::Error(error),
+        };
+        let reply = Reply {
+            jsonrpc: "2.0",
+            id,
+            outcome,
+        };
+        Ok(serde_json::to_vec(&reply).unwrap_or_default())
+    }
+
     async fn call(
         &self,
         principal: &Principal,
-        request: CallToolRequestParams,
+        name: &str,
+        arguments: Map<String, Value>,
     ) -> Result<Result<Answer, ErrorData>, Refusal> {
-        let name = request.name.as_ref();
         let Some(tool) = tools::find(name) else {
             return self.unknown(principal, name).await.map(Err);
         };
-        let call = tool.read(request.arguments.unwrap_or_default());
+        let call = tool.read(arguments);
         let call = call.unwrap_or_else(|problem| Call::Invalid {
             tool: tool.name.to_owned(),
             problem,
@@ -90,6 +119,29 @@ impl Face {
     }
 }
 
+/// A JSON-RPC response.
+#[derive(Serialize)]
+struct Reply<'a> {
+    jsonrpc: &'static str,
+    id: &'a Value,
+    #[serde(flatten)]
+    outcome: Plain,
+}
+
+#[derive(Serialize)]
+enum Plain {
+    #[serde(rename = "result")]
+    Result(CallToolResult),
+    #[serde(rename = "error")]
+    Error(ErrorData),
+}
+
+/// A result as every version before 2026-07-28 knows it.
+fn legacy(mut result: CallToolResult) -> CallToolResult {
+    result.result_type = None;
+    result
+}
+
 fn to_result(shown: Shown) -> CallToolResult {
     let content = vec![ContentBlock::text(shown.text)];
     let mut result = if shown.is_error {
@@ -102,10 +154,9 @@ fn to_result(shown: Shown) -> CallToolResult {
 }
 
 /// A result object for a refusal that may not travel as an HTTP status.
-pub fn refusal_result(profile: HostProfile, refusal: &Refusal) -> serde_json::Value {
-    let mut result = to_result(hosts::profile(profile).show_refusal(refusal));
-    result.result_type = None;
-    serde_json::to_value(result).unwrap_or_default()
+pub fn refusal_result(profile: HostProfile, refusal: &Refusal) -> Value {
+    let result = to_result(hosts::profile(profile).show_refusal(refusal));
+    serde_json::to_value(legacy(result)).unwrap_or_default()
 }
 
 /// The listed tools by profile, built once.
@@ -191,7 +242,8 @@ impl ServerHandler for Face {
         if let Some(left) = left {
             left.0.lock().called = true;
         }
-        match self.call(principal, request).await {
+        let arguments = request.arguments.unwrap_or_default();
+        match self.call(principal, &request.name, arguments).await {
             Ok(Ok(answer)) => {
                 let shown = hosts::profile(principal.frame().profile).show(&answer);
                 Ok(to_result(shown).into())

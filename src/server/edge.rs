@@ -3,7 +3,6 @@
 
 use super::knock::{ACTOR, header};
 use super::{App, Options};
-use crate::authority::Authority;
 use crate::authority::admit::{Knock, Turned, Wants};
 use crate::authority::principal::Principal;
 use crate::authority::refusal::{Cause, Refusal};
@@ -20,7 +19,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,8 +40,7 @@ pub(super) type Mcp = StreamableHttpService<Face, NeverSessionManager>;
 /// What a message without a version speaks (MCP 2025-06-18, Protocol Version Header).
 const UNNAMED_VERSION: &str = "2025-03-26";
 
-pub(super) fn service(authority: Arc<Authority>, shutdown: CancellationToken) -> Mcp {
-    let face = Face::new(authority);
+pub(super) fn service(face: Face, shutdown: CancellationToken) -> Mcp {
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)
@@ -147,9 +145,13 @@ pub(super) async fn handle(
     }
     let (parts, body) = request.into_parts();
     let read = read(&app, body).await;
-    let frame = read.as_deref().map(Frame::read).unwrap_or_default();
+    let mut frame = read.as_deref().map(Frame::read).unwrap_or_default();
     let wants_sse = wants_only_sse(&parts.headers);
     match admit(&app, peer, &parts, &read, &frame).await {
+        Ok(principal) if is_plain(&parts.headers) && frame.plain.is_some() => {
+            let arguments = frame.plain.take().unwrap_or_default();
+            answer(&app, &frame, arguments, &principal, wants_sse).await
+        }
         Ok(principal) => {
             let bytes = read.unwrap_or_default();
             pass_on(&app, parts, bytes, &frame, principal, wants_sse).await
@@ -189,6 +191,38 @@ async fn admit(
         door: Door::Http,
     };
     app.authority.admit(&knock, Wants::VendorForActor).await
+}
+
+/// The versions in which a tool call is a request and its answer, and no header repeats either.
+const PLAIN_VERSIONS: [&[u8]; 4] = [b"2024-11-05", b"2025-03-26", b"2025-06-18", b"2025-11-25"];
+
+/// Whether the version header leaves nothing for the SDK to check.
+fn is_plain(headers: &HeaderMap) -> bool {
+    let mut versions = headers.get_all("mcp-protocol-version").iter();
+    let known = |v: &HeaderValue| PLAIN_VERSIONS.contains(&v.as_bytes());
+    versions.next().is_none_or(known) && versions.next().is_none()
+}
+
+/// Answers a tool call that needs nothing of the SDK.
+async fn answer(
+    app: &App,
+    frame: &Frame,
+    arguments: Map<String, Value>,
+    principal: &Principal,
+    wants_sse: bool,
+) -> Response {
+    let name = frame.tool.as_deref().unwrap_or_default();
+    let answered = app.face.answer_plain(principal, &frame.id, name, arguments);
+    match answered.await {
+        Ok(message) if wants_sse => {
+            ([(CONTENT_TYPE, "text/event-stream")], as_sse(&message)).into_response()
+        }
+        Ok(message) => ([(CONTENT_TYPE, "application/json")], message).into_response(),
+        Err(refusal) => {
+            let profile = Some(principal.frame().profile);
+            carry(&Turned { refusal, profile }, frame, wants_sse)
+        }
+    }
 }
 
 async fn pass_on(

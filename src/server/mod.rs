@@ -13,6 +13,7 @@ mod streams;
 
 use crate::authority::Authority;
 use crate::folder::Folder;
+use crate::mcp::service::Face;
 use crate::problem::{Exit, Problem};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,6 +45,9 @@ pub(crate) struct App {
     authority: Arc<Authority>,
     names: edge::Names,
     proxies: Proxies,
+    /// Answers tool calls.
+    face: Face,
+    /// Everything else of MCP, by the SDK.
     mcp: edge::Mcp,
     streams: Arc<streams::Streams>,
     /// Room for bodies that are arriving.
@@ -74,11 +78,13 @@ impl Server {
         let local = |l: &TcpListener| l.local_addr().map_err(|e| socket("a socket", &e));
         let (public_addr, operator_addr) = (local(&public)?, local(&operator)?);
         let shutdown = CancellationToken::new();
+        let face = Face::new(Arc::clone(&folder.authority));
         let app = App {
             authority: Arc::clone(&folder.authority),
             names: edge::Names::new(options),
             proxies: options.proxies.clone(),
-            mcp: edge::service(Arc::clone(&folder.authority), shutdown.clone()),
+            mcp: edge::service(face.clone(), shutdown.clone()),
+            face,
             streams: Arc::default(),
             reading: Semaphore::new(edge::MAX_READING),
             shutdown,

@@ -14,6 +14,9 @@ use std::process::Command;
 const BOTH: &str = "application/json, text/event-stream";
 const SSE: &str = "text/event-stream";
 
+/// Bare rmcp that appends a durable row for each call.
+const FLOOR: &str = "bare rmcp with a row";
+
 struct Rival {
     name: String,
     address: SocketAddr,
@@ -28,7 +31,11 @@ pub(crate) fn measure(options: &Options, house: &House, report: &mut Report) {
     let mut bare = Command::new(std::env::current_exe().unwrap());
     bare.arg(bare_rmcp::WORD);
     let bare = Running::start(bare);
-    let mut servers = vec![ours, bare];
+    let rows = tempfile::tempdir_in(house.dir.parent().unwrap()).unwrap();
+    let mut floor = Command::new(std::env::current_exe().unwrap());
+    floor.arg(bare_rmcp::WORD).arg(rows.path());
+    let floor = Running::start(floor);
+    let mut servers = vec![ours, bare, floor];
     match python(options) {
         Some(python) => {
             let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bench/bare_fastmcp.py");
@@ -83,12 +90,13 @@ fn rivals(house: &House, servers: &[Running]) -> Vec<Rival> {
     let ours = servers[0].address;
     let mut rivals = vec![
         rival("bare rmcp", 1, nothing(1)),
+        rival(FLOOR, 2, nothing(2)),
         rival("memory.get", 0, gets(house, ours, BOTH)),
         rival("memory.get as SSE", 0, gets(house, ours, SSE)),
     ];
-    if let Some(python) = servers.get(2) {
+    if let Some(python) = servers.get(3) {
         let name = python.name.as_deref().unwrap_or("FastMCP");
-        rivals.push(rival(name, 2, nothing(2)));
+        rivals.push(rival(name, 3, nothing(3)));
     }
     rivals
 }
@@ -156,11 +164,25 @@ fn tell(options: &Options, rivals: &[Rival], servers: &[Running], report: &mut R
         let name = "memory.get / bare rmcp";
         report.add(name, ratio(get, bare), "x", Target::AtLeast(0.5), note);
     }
+    if let Some(floor) = find(FLOOR) {
+        let name = "memory.get / bare rmcp with a row";
+        report.add(name, ratio(get, floor), "x", Target::None, "");
+        if let Some(bare) = find("bare rmcp") {
+            let name = "bare rmcp with a row / bare rmcp";
+            report.add(
+                name,
+                ratio(floor, bare),
+                "x",
+                Target::None,
+                "the most it can be",
+            );
+        }
+    }
     if let Some(sse) = find("memory.get as SSE") {
         let name = "SSE answers / JSON answers";
         report.add(name, ratio(sse, get), "x", Target::AtLeast(0.65), "");
     }
-    if let Some(fast) = rivals.iter().find(|r| r.server == 2) {
+    if let Some(fast) = rivals.iter().find(|r| r.server == 3) {
         let name = format!("memory.get / {}", fast.name);
         report.add(name, ratio(get, fast), "x", Target::AtLeast(20.0), "");
     }

@@ -112,7 +112,7 @@ impl Options {
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if words.first().is_some_and(|w| w == bare_rmcp::WORD) {
-        bare_rmcp::serve();
+        bare_rmcp::serve(words.get(1).map(Into::into));
         return ExitCode::SUCCESS;
     }
     if words.iter().any(|w| w == "--help" || w == "-h") {

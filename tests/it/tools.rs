@@ -1,6 +1,6 @@
 //! Every tool, over the socket, in the shapes of `contract.md` and with the values of `mission.md`.
 
-use super::support::{Host, Server};
+use super::support::{Host, Reply, Server};
 use serde_json::{Value, json};
 
 /// A third vendor on no special rail, with more rights than the demo's.
@@ -205,4 +205,38 @@ fn statements_are_sealed_and_only_their_tag_is_in_the_row() {
     assert!(!rows[0].to_string().contains("Sichuan"));
     let ledger = std::fs::read(server.house.dir().join("ledger.sqlite-wal")).unwrap();
     assert!(!ledger.windows(7).any(|w| w == b"Sichuan"));
+}
+
+/// A plain call is answered without the SDK's machinery; a field that only the SDK knows sends it
+/// through. Both must say the same, status and headers too.
+#[test]
+fn a_plain_call_is_answered_as_the_sdk_answers_it() {
+    let server = Server::demo();
+    let cases = [
+        ("agentkeys_identity_whoami", json!({})),
+        ("agentkeys_memory_get", json!({"namespace": "travel"})),
+        ("agentkeys_memory_get", json!({"namespace": "family"})),
+        ("agentkeys_memory_get", json!({"namespace": "nowhere"})),
+        ("agentkeys_memory_get", json!({"actor": "somebody else"})),
+        ("agentkeys_delegation_grant", json!({})),
+        ("nuke_launch", json!({})),
+        ("agentkeys_identity_whoami", Value::Null),
+    ];
+    for vendor in ["magiclick", "folotoy"] {
+        for accept in ["application/json, text/event-stream", "text/event-stream"] {
+            let host = server.host(vendor).with("accept", accept);
+            for (tool, arguments) in &cases {
+                let ask = |more: &str| {
+                    let mut params = json!({"name": tool, "arguments": arguments});
+                    params[more] = json!({});
+                    let body = json!({"jsonrpc": "2.0", "id": "a", "method": "tools/call", "params": params});
+                    host.post(body.to_string())
+                };
+                let (plain, through) = (ask("_meta"), ask("inputResponses"));
+                let head = |r: &Reply| (r.status, r.headers.get("content-type").cloned());
+                assert_eq!(head(&plain), head(&through), "{tool} {arguments}");
+                assert_eq!(plain.body, through.body, "{tool} {arguments}");
+            }
+        }
+    }
 }

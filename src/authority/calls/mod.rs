@@ -272,21 +272,22 @@ impl<'a> Cx<'a> {
     /// Guards that the consent and the token a decision rests on are still what they were. When
     /// they are not, the call is decided again with what they are by then.
     fn still_bound(&self, scope: &ActorScope) -> Vec<Guard> {
-        let mut guards = Vec::new();
-        if let Some(vendor) = self.principal.vendor() {
-            guards.push(Guard::fresh(Test::BindingIs {
+        let at_ms = self.principal.frame().at_ms;
+        let test = match (self.principal.vendor(), self.principal.token_id()) {
+            (Some(vendor), Some(token_id)) => Test::StillBound {
                 scope: scope.clone(),
                 vendor: vendor.name.clone(),
                 revision: vendor.binding.revision,
-            }));
-        }
-        if let Some(id) = self.principal.token_id() {
-            guards.push(Guard::fresh(Test::TokenLive {
+                token_id: token_id.to_owned(),
+                at_ms,
+            },
+            (_, Some(id)) => Test::TokenLive {
                 id: id.to_owned(),
-                at_ms: self.principal.frame().at_ms,
-            }));
-        }
-        guards
+                at_ms,
+            },
+            (_, None) => return Vec::new(),
+        };
+        vec![Guard::fresh(test)]
     }
 
     /// The salt of a slot, or a fresh one and that it is.

@@ -21,6 +21,34 @@ fn live(at_ms: i64) -> Test {
     }
 }
 
+fn bound(revision: i64, token_id: &str, at_ms: i64) -> Test {
+    Test::StillBound {
+        scope: scope(1),
+        vendor: "acme".to_owned(),
+        revision,
+        token_id: token_id.to_owned(),
+        at_ms,
+    }
+}
+
+#[tokio::test]
+async fn still_bound_is_the_binding_and_the_token_together() {
+    let f = Fixture::new().await;
+    assert!(!f.holds(bound(0, "tok", NOW)).await, "there is no binding");
+    f.done(vec![set_binding(1, "acme", binding(1, &["a"]))])
+        .await;
+    assert!(f.holds(bound(1, "tok", NOW)).await);
+    assert!(!f.holds(bound(2, "tok", NOW)).await, "another revision");
+    assert!(!f.holds(bound(1, "other", NOW)).await, "no such token");
+    assert!(!f.holds(bound(1, "tok", i64::MAX)).await, "expired");
+    f.done(vec![Effect::RevokeToken {
+        id: "tok".to_owned(),
+        at_ms: NOW,
+    }])
+    .await;
+    assert!(!f.holds(bound(1, "tok", NOW)).await, "revoked");
+}
+
 #[tokio::test]
 async fn erasing_destroys_the_salt_and_the_next_has_another_epoch() {
     let f = Fixture::new().await;
