@@ -21,5 +21,6 @@ mod it {
     mod refusals;
     mod sdk;
     mod seam;
+    mod stdio;
     mod tools;
 }

@@ -1,29 +1,45 @@
-//! `agentkeys serve`: the HTTP server, until it is told to stop.
+//! `agentkeys serve`: the server, until it is told to stop.
 
 use super::Ctx;
 use super::out::json_line;
 use crate::config::{Config, Flags, LogFormat};
 use crate::folder::Folder;
 use crate::problem::{Exit, Problem};
-use crate::server::{Options, Proxies, Server};
+use crate::rails::CaFile;
+use crate::server::{self, Options, Proxies, Server};
 use clap::Args;
 use ipnet::IpNet;
 use serde_json::json;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
 /// What `serve` takes.
 #[derive(Debug, Args)]
 #[command(
-    about = "Serve the authority to hosts over HTTP",
+    about = "Serve the authority to hosts",
     before_help = "Examples:
   agentkeys serve
   agentkeys serve --listen 127.0.0.1:8088
-  agentkeys serve --listen 0.0.0.0:8088 --behind-proxy 10.0.0.0/8"
+  agentkeys serve --listen 0.0.0.0:8088 --behind-proxy 10.0.0.0/8
+  agentkeys serve --transport stdio --token-file kevin.token
+  agentkeys serve --transport stdio --token-file kevin.token --remote https://mcp.example.com/mcp"
 )]
 pub struct ServeCmd {
+    /// http: until stopped, for all hosts. stdio: for the one host that starts this process.
+    #[arg(long, value_enum, default_value_t = Transport::Http)]
+    transport: Transport,
+    /// For stdio: the file with the token of the one actor this process speaks for.
+    #[arg(long, value_name = "FILE", env = "AGENTKEYS_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// For stdio: the `/mcp` of an authority elsewhere, instead of this folder's.
+    #[arg(long, value_name = "URL")]
+    remote: Option<String>,
+    /// With --remote: a PEM file of a certificate authority to trust besides the usual ones.
+    #[arg(long, value_name = "FILE", requires = "remote")]
+    ca_file: Option<PathBuf>,
     /// Where hosts connect [default: 127.0.0.1:8088].
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
@@ -35,7 +51,27 @@ pub struct ServeCmd {
     behind_proxy: Vec<IpNet>,
 }
 
+/// How hosts talk to this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Transport {
+    /// Streamable HTTP.
+    Http,
+    /// Standard input and output.
+    Stdio,
+}
+
 impl ServeCmd {
+    /// What only the other transport takes.
+    fn misplaced(&self) -> Option<&'static str> {
+        match self.transport {
+            Transport::Http => self.remote.as_ref().map(|_| "--remote"),
+            Transport::Stdio if self.listen.is_some() => Some("--listen"),
+            Transport::Stdio if self.operator_listen.is_some() => Some("--operator-listen"),
+            Transport::Stdio if !self.behind_proxy.is_empty() => Some("--behind-proxy"),
+            Transport::Stdio => None,
+        }
+    }
+
     /// Flags go before the environment and the file.
     fn flags(&self) -> Flags {
         let list = |nets: &[IpNet]| {
@@ -58,6 +94,41 @@ impl ServeCmd {
 
 /// Runs the server until SIGTERM or ctrl-c, then lets what is under way finish.
 pub async fn run(cmd: ServeCmd, ctx: &Ctx) -> Result<(), Problem> {
+    if let Some(flag) = cmd.misplaced() {
+        return Err(Problem::new(
+            Exit::Usage,
+            "agentkeys.usage",
+            format!("{flag} means nothing with this --transport"),
+            "leave it out, or choose the other transport",
+        ));
+    }
+    match cmd.transport {
+        Transport::Http => http(cmd, ctx).await,
+        Transport::Stdio => stdio(cmd, ctx).await,
+    }
+}
+
+/// Nothing but messages goes to stdout here.
+async fn stdio(cmd: ServeCmd, ctx: &Ctx) -> Result<(), Problem> {
+    let file = cmd.token_file.ok_or_else(|| {
+        Problem::new(
+            Exit::Usage,
+            "agentkeys.usage",
+            "--transport stdio needs --token-file: the token says for which actor it speaks",
+            "agentkeys vendor token create --vendor V --actor A, and keep it in a file of your own",
+        )
+    })?;
+    let token = super::args::secret_file(&file)?;
+    if let Some(url) = &cmd.remote {
+        let ca = cmd.ca_file.as_deref().map(CaFile::read).transpose()?;
+        return server::remote::serve(url, &ca.unwrap_or_default(), &token, stopped()?).await;
+    }
+    let folder = ctx.open().await?;
+    let authority = Arc::clone(&folder.authority);
+    server::stdio::serve(authority, &token, stopped()?).await
+}
+
+async fn http(cmd: ServeCmd, ctx: &Ctx) -> Result<(), Problem> {
     let dir = ctx.dir()?;
     let config = Config::load(&dir, cmd.flags())?;
     log(&config);
@@ -84,6 +155,11 @@ pub async fn run(cmd: ServeCmd, ctx: &Ctx) -> Result<(), Problem> {
         ctx.out.lines(&lines)?;
         ctx.out.next("agentkeys vendor token create");
     }
+    server.run(stopped()?).await
+}
+
+/// Resolves when the process is told to stop.
+fn stopped() -> Result<impl Future<Output = ()>, Problem> {
     let hangs = |e: std::io::Error| {
         Problem::new(
             Exit::Failed,
@@ -94,13 +170,12 @@ pub async fn run(cmd: ServeCmd, ctx: &Ctx) -> Result<(), Problem> {
     };
     let mut terminate = signal(SignalKind::terminate()).map_err(hangs)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(hangs)?;
-    let stop = async move {
+    Ok(async move {
         tokio::select! {
             _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
             _ = interrupt.recv() => tracing::info!("ctrl-c: draining"),
         }
-    };
-    server.run(stop).await
+    })
 }
 
 /// Log lines go to stderr. The SDK's own stop at warnings: below that it logs what tools are

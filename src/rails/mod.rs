@@ -8,7 +8,7 @@
 pub mod ark;
 pub mod ark_standin;
 mod error;
-mod wire;
+pub(crate) mod wire;
 pub mod xiaozhi;
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ impl CaFile {
 }
 
 /// Parses an address of a server: `http` or `https`, with a host.
-pub(super) fn parse_url(what: &str, text: &str) -> Result<Url, RailError> {
+pub(crate) fn parse_url(what: &str, text: &str) -> Result<Url, RailError> {
     let bad = |cause: String| RailError::Input {
         what: what.to_owned(),
         cause,
@@ -49,7 +49,7 @@ pub(super) fn parse_url(what: &str, text: &str) -> Result<Url, RailError> {
 ///
 /// Redirects are not followed: the requests carry credentials, and a redirect is a finding, not a
 /// detail. A proxy from the environment is not used for loopback, where it cannot help.
-pub(super) fn client(
+pub(crate) fn client(
     url: &Url,
     connect: Duration,
     ca: &CaFile,
@@ -102,7 +102,7 @@ pub(super) fn bare(url: &Url) -> String {
 }
 
 /// An error's sentence and those of its causes, in one line, without the URL (it is told beside it).
-pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut words: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(e) = next {

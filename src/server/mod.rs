@@ -4,16 +4,19 @@
 mod audit;
 mod caps;
 mod edge;
+mod exchange;
 mod knock;
 mod lock;
 mod ops;
 mod parents;
+pub mod remote;
 mod routes;
+mod session;
+pub mod stdio;
 mod streams;
 
 use crate::authority::Authority;
 use crate::folder::Folder;
-use crate::mcp::service::Face;
 use crate::problem::{Exit, Problem};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -45,10 +48,7 @@ pub(crate) struct App {
     authority: Arc<Authority>,
     names: edge::Names,
     proxies: Proxies,
-    /// Answers tool calls.
-    face: Face,
-    /// Everything else of MCP, by the SDK.
-    mcp: edge::Mcp,
+    exchange: Arc<exchange::Exchange>,
     streams: Arc<streams::Streams>,
     /// Room for bodies that are arriving.
     reading: Semaphore,
@@ -78,13 +78,12 @@ impl Server {
         let local = |l: &TcpListener| l.local_addr().map_err(|e| socket("a socket", &e));
         let (public_addr, operator_addr) = (local(&public)?, local(&operator)?);
         let shutdown = CancellationToken::new();
-        let face = Face::new(Arc::clone(&folder.authority));
+        let exchange = exchange::Exchange::new(Arc::clone(&folder.authority), shutdown.clone());
         let app = App {
             authority: Arc::clone(&folder.authority),
             names: edge::Names::new(options),
             proxies: options.proxies.clone(),
-            mcp: edge::service(face.clone(), shutdown.clone()),
-            face,
+            exchange: Arc::new(exchange),
             streams: Arc::default(),
             reading: Semaphore::new(edge::MAX_READING),
             shutdown,
