@@ -16,7 +16,7 @@ use http::Uri;
 use ipnet::IpNet;
 use read::{Raw, Reader, Sources};
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The file's name inside the data folder.
 pub const FILE: &str = "agentkeys.toml";
@@ -59,6 +59,8 @@ pub struct Server {
 pub struct Relay {
     /// The address of the xiaozhi endpoint, when it is another than the server's.
     pub public_url: Option<Uri>,
+    /// Connections that are dialled, a file each.
+    pub connect: Vec<PathBuf>,
 }
 
 /// `[limits]`; 0 is no limit.
@@ -127,6 +129,7 @@ impl Config {
             },
             relay: Relay {
                 public_url: r.read("relay.public_url", relay_url)?,
+                connect: r.read("relay.connect", paths)?,
             },
             limits: RateLimits {
                 calls_per_second: r.read("limits.calls_per_second", count)?,
@@ -213,6 +216,14 @@ fn list(raw: Raw) -> Vec<String> {
     }
 }
 
+fn paths(raw: Raw) -> Result<Vec<PathBuf>, String> {
+    let path = |text: String| match text.trim() {
+        "" => Err("names no file".to_owned()),
+        path => Ok(PathBuf::from(path)),
+    };
+    list(raw).into_iter().map(path).collect()
+}
+
 fn url(raw: Raw) -> Result<Option<Uri>, String> {
     let text = text(raw);
     if text.is_empty() {
@@ -237,13 +248,19 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || address.parse::<IpAddr>().is_ok_and(|a| a.is_loopback())
 }
 
-/// xiaozhi-server refuses endpoint addresses with these words in them.
+/// The word for which xiaozhi-server refuses an endpoint's address, wherever it stands in it.
+pub fn forbidden_at_xiaozhi(address: &str) -> Option<&'static str> {
+    let address = address.to_ascii_lowercase();
+    ["key", "call"]
+        .into_iter()
+        .find(|word| address.contains(word))
+}
+
 fn relay_url(raw: Raw) -> Result<Option<Uri>, String> {
     let uri = url(raw)?;
-    let forbidden = uri.as_ref().and_then(|uri| {
-        let text = uri.to_string();
-        ["key", "call"].into_iter().find(|word| text.contains(word))
-    });
+    let forbidden = uri
+        .as_ref()
+        .and_then(|uri| forbidden_at_xiaozhi(&uri.to_string()));
     match forbidden {
         Some(word) => Err(format!("contains \"{word}\", which xiaozhi refuses")),
         None => Ok(uri),

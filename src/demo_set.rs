@@ -111,6 +111,7 @@ pub async fn create(authority: &Authority, operator: &Principal) -> Result<DemoS
             actor: None,
             namespaces: NamespaceSet::NONE,
             ttl_ms: TOKEN_TTL_MS,
+            endpoint: false,
         });
         let token = admin(authority, operator, token).await?;
         vendors.push(DemoVendor {

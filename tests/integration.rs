@@ -16,6 +16,7 @@ mod it {
     mod commands;
     mod cross_rail;
     mod durability;
+    mod endpoint;
     mod memory;
     mod operations;
     mod refusals;

@@ -157,7 +157,7 @@ impl Authority {
         if knock.authorization == Header::Several || knock.actor == Header::Several {
             return Err(Cause::RequestMalformed.into());
         }
-        let presented = bearer(knock.authorization)?;
+        let presented = bearer(knock.authorization, knock.door)?;
         let name = actor_name(knock.actor);
         let admission = self
             .ledger()
@@ -170,7 +170,7 @@ impl Authority {
         if let Some(vendor) = &token.vendor {
             known.subject.vendor = Some((vendor.name.clone(), vendor.rail));
             known.subject.role = None;
-            known.profile = Some(vendor.profile);
+            known.profile = Some(frame.door.profile(vendor.profile));
         }
         state(token, frame.at_ms)?;
         if knock.found.is_some() {
@@ -245,7 +245,7 @@ impl Authority {
             policy_version: admission.heads.policy_version,
         };
         let frame = Frame {
-            profile: vendor.profile,
+            profile: frame.door.profile(vendor.profile),
             ..frame.clone()
         };
         let scope = ActorScope::new(actor.omni, self.operator());
@@ -396,7 +396,7 @@ fn found(knock: &Knock<'_>) -> Refusal {
     }
 }
 
-fn bearer(header: Header<'_>) -> Result<PresentedToken, Cause> {
+fn bearer(header: Header<'_>, door: Door) -> Result<PresentedToken, Cause> {
     let text = match header {
         Header::Absent => return Err(Cause::TokenMissing),
         Header::Several => return Err(Cause::RequestMalformed),
@@ -411,7 +411,13 @@ fn bearer(header: Header<'_>) -> Result<PresentedToken, Cause> {
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(Cause::TokenMalformed);
     }
-    super::token::parse(token.trim()).map_err(|_| Cause::TokenMalformed)
+    let token = token.trim();
+    // A token that was made to ride in a URL opens the door it was made for, and no other.
+    let read = match door {
+        Door::Relay => super::token::parse_endpoint(token),
+        _ => super::token::parse(token),
+    };
+    read.map_err(|_| Cause::TokenMalformed)
 }
 
 /// The one grammar of the actor header: 64 lower-case hex with or without `0x`, or an alias.

@@ -106,6 +106,43 @@ pub fn issue(id: [u8; 8], secret: [u8; 32]) -> (TokenId, TokenText, TokenHash) {
     )
 }
 
+/// What sets the stored hash of an endpoint token apart, so that neither kind can be rewritten into
+/// the other: a token that was read out of a URL opens no other door.
+const ENDPOINT: &[u8] = b"agentkeys mcp endpoint token v1";
+
+/// Makes a token for xiaozhi's MCP endpoint, which can carry it in its URL alone: 88 hex digits, so
+/// that it can contain neither `key` nor `call`, which xiaozhi refuses (`formats/xiaozhi.md` §3).
+pub fn issue_endpoint(id: [u8; 8], secret: [u8; 32]) -> (TokenId, TokenText, TokenHash) {
+    let id = hex::encode(id);
+    let body = format!("{id}{}", hex::encode(secret));
+    let crc = crc32fast::hash(body.as_bytes());
+    (
+        TokenId(id),
+        TokenText(Secret::new(format!("{body}{crc:08x}"))),
+        TokenHash(sha256(&[ENDPOINT, &secret])),
+    )
+}
+
+/// Reads a token of the endpoint.
+pub fn parse_endpoint(text: &str) -> Result<PresentedToken, Malformed> {
+    if text.len() > MAX_LEN {
+        return Err(Malformed::TooLong);
+    }
+    let split = text.split_at_checked(80);
+    let (body, crc) = split.ok_or(Malformed::Shape)?;
+    let (id, secret) = body.split_at_checked(16).ok_or(Malformed::Shape)?;
+    let id: TokenId = id.parse()?;
+    let secret = lower_hex::<32>(secret).ok_or(Malformed::Shape)?;
+    let crc = lower_hex::<4>(crc).ok_or(Malformed::Shape)?;
+    if crc != crc32fast::hash(body.as_bytes()).to_be_bytes() {
+        return Err(Malformed::Checksum);
+    }
+    Ok(PresentedToken {
+        id,
+        hash: sha256(&[ENDPOINT, &secret]),
+    })
+}
+
 /// Reads a token from a header. Bounded, case-sensitive, without a look-up.
 pub fn parse(text: &str) -> Result<PresentedToken, Malformed> {
     if text.len() > MAX_LEN {
@@ -199,7 +236,43 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_endpoint_token_is_of_its_own_kind() {
+        let (id, text, hash) = issue_endpoint([0xab; 8], [7; 32]);
+        let text = text.expose();
+        assert_eq!(text.len(), 88);
+        assert!(text.bytes().all(|b| b.is_ascii_hexdigit()));
+        let presented = parse_endpoint(text).unwrap();
+        assert_eq!(presented.id, id);
+        assert!(hash.matches(&presented));
+        // The same id and secret as a token for a header, and the other way round.
+        let (_, bearer, bearer_hash) = issue([0xab; 8], [7; 32]);
+        assert!(!hash.matches(&parse(bearer.expose()).unwrap()));
+        assert!(!bearer_hash.matches(&presented));
+        assert_eq!(parse(text).err(), Some(Malformed::Shape));
+        assert_eq!(
+            parse_endpoint(bearer.expose()).err(),
+            Some(Malformed::Shape)
+        );
+        let typo = text.replacen("07", "08", 1);
+        assert_eq!(parse_endpoint(&typo).err(), Some(Malformed::Checksum));
+        for bad in [
+            "",
+            &text[1..],
+            &text.to_uppercase(),
+            &format!("{text}0"),
+            "é",
+        ] {
+            assert_eq!(parse_endpoint(bad).err(), Some(Malformed::Shape), "{bad}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn no_text_makes_the_endpoint_panic(text in "[0-9a-fé]{0,130}|\\PC{0,140}") {
+            let _ = parse_endpoint(&text);
+        }
+
         #[test]
         fn what_is_issued_is_accepted(id: [u8; 8], secret: [u8; 32]) {
             let (id, text, hash) = issue(id, secret);

@@ -89,6 +89,17 @@ words!(
     VolcanoArk => "volcano-ark",
 });
 
+impl Door {
+    /// How a host behind this door is treated. What xiaozhi makes of an answer depends on the way it
+    /// came (`formats/xiaozhi.md`, the table at its top), so there the door decides.
+    pub const fn profile(self, of_vendor: HostProfile) -> HostProfile {
+        match self {
+            Self::Relay => HostProfile::XiaozhiEndpoint,
+            _ => of_vendor,
+        }
+    }
+}
+
 words!(
     /// A compartment of an actor's memory.
     Namespace, "namespace", "personal, family, work, travel", {

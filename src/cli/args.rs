@@ -202,44 +202,22 @@ fn take(from: impl std::io::Read, max: usize) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Nothing longer is a token or a key.
-const MAX_SECRET: u64 = 16 * 1024;
-
-/// The one secret a file holds, without the space around it.
+/// The one token a file holds, without the space around it.
 ///
 /// # Errors
 /// When it cannot be read, when others may read it, or when it is not one line of text.
-pub fn secret_file(path: &Path) -> Result<Secret<String>, Problem> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let shown = path.display();
-    let unusable = |cause: String, fix: &str| {
-        Problem::new(Exit::Config, "agentkeys.token_file.unusable", cause, fix)
-    };
-    let unreadable = |e: std::io::Error| {
-        let cause = format!("{shown} cannot be read: {e}");
-        unusable(cause, "name the file that holds the token")
-    };
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    let mode = file.metadata().map_err(unreadable)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        return Err(unusable(
-            format!("others on this machine can read {shown}"),
-            &format!("chmod 600 {shown}"),
-        ));
-    }
-    let mut text = String::new();
-    file.take(MAX_SECRET + 1)
-        .read_to_string(&mut text)
-        .map_err(unreadable)?;
-    let secret = text.trim();
-    let sound = !secret.is_empty() && secret.bytes().all(|b| b.is_ascii_graphic());
-    if !sound || text.len() as u64 > MAX_SECRET {
-        return Err(unusable(
-            format!("{shown} does not hold one token"),
+pub fn token_file(path: &Path) -> Result<Secret<String>, Problem> {
+    let text = crate::folder::private_file(path)?;
+    let token = text.expose().trim();
+    if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(Problem::new(
+            Exit::Config,
+            "agentkeys.file.no_token",
+            format!("{} does not hold one token", path.display()),
             "put the token in it, on one line, and nothing else",
         ));
     }
-    Ok(Secret::new(secret.to_owned()))
+    Ok(Secret::new(token.to_owned()))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ pub mod operator;
 pub mod out;
 pub mod policy;
 pub mod rails;
+pub mod relay;
 pub mod serve;
 pub mod tokens;
 pub mod vendor;
@@ -110,6 +111,8 @@ pub enum Command {
     Cap(cap::CapCmd),
     #[allow(missing_docs)]
     Policy(policy::PolicyCmd),
+    #[allow(missing_docs)]
+    Relay(relay::RelayCmd),
     #[allow(missing_docs)]
     Operator(operator::OperatorCmd),
     #[allow(missing_docs)]
@@ -260,7 +263,8 @@ fn dispatch(command: Command, ctx: &Ctx) -> Result<(), Problem> {
         Command::Operator(cmd) => interruptible(operator::run(cmd, ctx)),
         Command::Demo(cmd) => interruptible(demo::run(cmd, ctx)),
         Command::Accept(cmd) => interruptible(accept::run(cmd, ctx)),
-        // These two listen for signals themselves.
+        // These listen for signals themselves.
+        Command::Relay(cmd) => block_on(relay::run(cmd, ctx)),
         Command::Serve(cmd) => block_on(serve::run(cmd, ctx)),
         Command::Rails(cmd) => block_on(rails::run(cmd, ctx.out.is_json())),
     }

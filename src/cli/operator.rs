@@ -90,6 +90,7 @@ pub async fn run(cmd: OperatorCmd, ctx: &Ctx) -> Result<(), Problem> {
                 actor,
                 namespaces: namespaces.unwrap_or_default(),
                 ttl_ms: ttl.0,
+                endpoint: false,
             };
             let answer = ctx.admin(AdminCall::TokenCreate(request)).await?;
             tokens::created(ctx.out, &answer)?;

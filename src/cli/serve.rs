@@ -6,6 +6,7 @@ use crate::config::{Config, Flags, LogFormat};
 use crate::folder::Folder;
 use crate::problem::{Exit, Problem};
 use crate::rails::CaFile;
+use crate::server::relay::Connection;
 use crate::server::{self, Options, Proxies, Server};
 use clap::Args;
 use ipnet::IpNet;
@@ -118,7 +119,7 @@ async fn stdio(cmd: ServeCmd, ctx: &Ctx) -> Result<(), Problem> {
             "agentkeys vendor token create --vendor V --actor A, and keep it in a file of your own",
         )
     })?;
-    let token = super::args::secret_file(&file)?;
+    let token = super::args::token_file(&file)?;
     if let Some(url) = &cmd.remote {
         let ca = cmd.ca_file.as_deref().map(CaFile::read).transpose()?;
         return server::remote::serve(url, &ca.unwrap_or_default(), &token, stopped()?).await;
@@ -136,11 +137,15 @@ async fn http(cmd: ServeCmd, ctx: &Ctx) -> Result<(), Problem> {
     let options = Options {
         listen: config.server.listen,
         operator_listen: config.server.operator_listen,
-        public_url: config.server.public_url.as_ref().map(ToString::to_string),
+        public_urls: public_urls(&config),
         allowed_hosts: config.server.allowed_hosts.clone(),
         allowed_origins: config.server.allowed_origins.clone(),
         proxies: Proxies::new(config.server.behind_proxy.clone()),
     };
+    let relays = config.relay.connect.iter();
+    let relays: Result<Vec<_>, _> = relays.map(|file| Connection::read(file)).collect();
+    let relays = relays?;
+    warn_of_endpoint(&config);
     let server = Server::bind(&folder, &options).await?;
     let pid = std::process::id();
     let (mcp, operator) = (&server.mcp_url, &server.operator_url);
@@ -155,11 +160,33 @@ async fn http(cmd: ServeCmd, ctx: &Ctx) -> Result<(), Problem> {
         ctx.out.lines(&lines)?;
         ctx.out.next("agentkeys vendor token create");
     }
-    server.run(stopped()?).await
+    server.run(relays, stopped()?).await
+}
+
+fn public_urls(config: &Config) -> Vec<String> {
+    let urls = [&config.server.public_url, &config.relay.public_url];
+    urls.into_iter()
+        .flatten()
+        .map(ToString::to_string)
+        .collect()
+}
+
+/// xiaozhi would refuse the address of the endpoint that is hosted here, and say so nowhere we see.
+fn warn_of_endpoint(config: &Config) {
+    let Some(url) = &config.server.public_url else {
+        return;
+    };
+    let refused = crate::config::forbidden_at_xiaozhi(url.host().unwrap_or_default());
+    if let (Some(word), None) = (refused, &config.relay.public_url) {
+        tracing::warn!(
+            "xiaozhi refuses endpoint addresses with \"{word}\" in them, and {url} has it: \
+             set [relay] public_url to another name of this server to use /mcp_endpoint/"
+        );
+    }
 }
 
 /// Resolves when the process is told to stop.
-fn stopped() -> Result<impl Future<Output = ()>, Problem> {
+pub fn stopped() -> Result<impl Future<Output = ()>, Problem> {
     let hangs = |e: std::io::Error| {
         Problem::new(
             Exit::Failed,

@@ -62,8 +62,11 @@ pub enum TokenVerb {
     #[command(
         before_help = "Examples:
   agentkeys vendor token create
-  agentkeys vendor token create --vendor magiclick --actor O_kevin_001 --ttl 90d",
-        after_help = "A token pinned to an actor needs no X-AgentKeys-Actor header."
+  agentkeys vendor token create --vendor magiclick --actor O_kevin_001 --ttl 90d
+  agentkeys vendor token create --vendor magiclick --actor O_kevin_001 --endpoint",
+        after_help = "A token pinned to an actor needs no X-AgentKeys-Actor header.
+An --endpoint token rides in the URL of xiaozhi's MCP endpoint, /mcp_endpoint/mcp/?token=…, and
+opens nothing else."
     )]
     Create {
         /// The vendor [default: the only one].
@@ -75,6 +78,9 @@ pub enum TokenVerb {
         /// How long it lives.
         #[arg(long, value_name = "TIME", default_value = "90d")]
         ttl: Span,
+        /// For xiaozhi's MCP endpoint; pinned to an actor.
+        #[arg(long, requires = "actor")]
+        endpoint: bool,
     },
     /// List tokens by id, never their secrets.
     #[command(before_help = "Examples:
@@ -160,7 +166,12 @@ async fn list(ctx: &Ctx) -> Result<(), Problem> {
 
 async fn token(ctx: &Ctx, verb: TokenVerb) -> Result<(), Problem> {
     match verb {
-        TokenVerb::Create { vendor, actor, ttl } => {
+        TokenVerb::Create {
+            vendor,
+            actor,
+            ttl,
+            endpoint,
+        } => {
             let pinned = actor.is_some();
             let request = TokenRequest {
                 role: Role::Vendor,
@@ -168,6 +179,7 @@ async fn token(ctx: &Ctx, verb: TokenVerb) -> Result<(), Problem> {
                 actor,
                 namespaces: NamespaceSet::NONE,
                 ttl_ms: ttl.0,
+                endpoint,
             };
             let answer = ctx.admin(AdminCall::TokenCreate(request)).await?;
             tokens::created(ctx.out, &answer)?;

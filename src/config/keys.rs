@@ -20,6 +20,7 @@ pub(super) const KEYS: &[(&str, Fallback)] = &[
     ("server.allowed_hosts", Fallback::EmptyList),
     ("server.allowed_origins", Fallback::EmptyList),
     ("relay.public_url", Fallback::Text("")),
+    ("relay.connect", Fallback::EmptyList),
     ("limits.calls_per_second", Fallback::Number(20)),
     ("limits.burst", Fallback::Number(100)),
     ("limits.refusals_per_second", Fallback::Number(10)),
@@ -51,6 +52,8 @@ pub const DEFAULT_FILE: &str = r#"# AgentKeys. Order of precedence: flag, enviro
 # The address of the xiaozhi endpoint, when it is another one: that host refuses URLs with "key"
 # or "call" in them.
 # public_url = ""
+# Relays to dial: a file for each agent's connection, such as ["/etc/agentkeys/kevin.relay.json"].
+# connect = []
 
 [limits]
 # Calls a second for one token and actor, and how many may come at once. 0 is no limit.

@@ -228,6 +228,42 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
     write().map_err(|e| io(path, &e))
 }
 
+/// Nothing longer is a token, or a file with one in it.
+const MAX_PRIVATE: u64 = 64 * 1024;
+
+/// The text of a file that only its owner can read.
+///
+/// # Errors
+/// When it cannot be read, is no text, or others may read it.
+pub fn private_file(path: &Path) -> Result<Secret<String>, Problem> {
+    use std::io::Read as _;
+    use std::os::unix::fs::PermissionsExt as _;
+    let shown = path.display();
+    let unreadable = |e: std::io::Error| {
+        Problem::new(
+            Exit::Config,
+            "agentkeys.file.unreadable",
+            format!("{shown} cannot be read: {e}"),
+            "name a file that is there and is yours",
+        )
+    };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mode = file.metadata().map_err(unreadable)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(Problem::new(
+            Exit::Config,
+            "agentkeys.file.exposed",
+            format!("others on this machine can read {shown}, and it holds a secret"),
+            format!("chmod 600 {shown}"),
+        ));
+    }
+    let mut text = String::new();
+    file.take(MAX_PRIVATE)
+        .read_to_string(&mut text)
+        .map_err(unreadable)?;
+    Ok(Secret::new(text))
+}
+
 /// Creates a folder that only its owner can enter.
 pub fn private_dir(path: &Path) -> Result<(), Problem> {
     use std::os::unix::fs::DirBuilderExt as _;

@@ -40,21 +40,19 @@ impl Names {
             .into();
         hosts.extend(options.allowed_hosts.iter().map(|h| h.to_ascii_lowercase()));
         let mut origins = options.allowed_origins.clone();
-        let public = options
-            .public_url
-            .as_deref()
-            .and_then(|u| u.parse::<http::Uri>().ok());
-        if let Some(uri) = public
-            && let (Some(host), Some(scheme)) = (uri.authority(), uri.scheme_str())
-        {
-            hosts.push(host.host().to_ascii_lowercase());
-            origins.push(format!("{scheme}://{host}"));
+        for url in &options.public_urls {
+            if let Ok(uri) = url.parse::<http::Uri>()
+                && let (Some(host), Some(scheme)) = (uri.authority(), uri.scheme_str())
+            {
+                hosts.push(host.host().to_ascii_lowercase());
+                origins.push(format!("{scheme}://{host}"));
+            }
         }
         Self { hosts, origins }
     }
 
     /// The cause and what was seen, when a name is not one of ours.
-    fn wrong(&self, parts: &http::request::Parts) -> Option<(Cause, String)> {
+    pub(super) fn wrong(&self, parts: &http::request::Parts) -> Option<(Cause, String)> {
         let given = parts.headers.get(HOST).and_then(|h| h.to_str().ok());
         let given = given.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str));
         let given = given.unwrap_or_default();
@@ -158,7 +156,7 @@ mod tests {
         Names::new(&Options {
             listen: "127.0.0.1:0".parse().unwrap(),
             operator_listen: "127.0.0.1:0".parse().unwrap(),
-            public_url: Some("https://mcp.example.com/mcp".into()),
+            public_urls: vec!["https://mcp.example.com/mcp".into()],
             allowed_hosts: hosts.iter().map(|h| (*h).to_owned()).collect(),
             allowed_origins: vec!["https://console.example.com".into()],
             proxies: super::super::Proxies::default(),

@@ -61,25 +61,30 @@ pub(super) struct Came<'a> {
     pub(super) found: Option<(Cause, &'a str)>,
 }
 
-/// Whether a bearer may speak, before it says anything.
-pub(super) async fn knock(
-    authority: &Authority,
-    headers: &HeaderMap,
-    came: Came<'_>,
-) -> Result<(), Cause> {
-    let knock = Knock {
+/// A bearer that has not said anything yet.
+pub(super) fn connecting<'a>(headers: &'a HeaderMap, came: Came<'a>) -> Knock<'a> {
+    Knock {
         authorization: header(headers, AUTHORIZATION),
         actor: Header::Absent,
         argument: None,
         asked: "connect",
-        found: None,
-        seen: None,
+        found: came.found.map(|(cause, _)| cause),
+        seen: came.found.map(|(_, seen)| seen).filter(|s| !s.is_empty()),
         source: came.source,
         protocol: UNNAMED_VERSION,
         door: came.door,
-    };
+    }
+}
+
+/// Whether a bearer may speak, before it says anything; a refusal is on record.
+pub(super) async fn knock(
+    authority: &Authority,
+    headers: &HeaderMap,
+    came: Came<'_>,
+) -> Result<Principal, Cause> {
+    let knock = connecting(headers, came);
     let admitted = authority.admit(&knock, Wants::VendorForActor).await;
-    admitted.map(|_| ()).map_err(|turned| turned.refusal.cause)
+    admitted.map_err(|turned| turned.refusal.cause)
 }
 
 /// Where messages become answers.

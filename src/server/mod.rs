@@ -4,14 +4,17 @@
 mod audit;
 mod caps;
 mod edge;
+mod endpoint;
 mod exchange;
 mod knock;
 mod lock;
 mod ops;
 mod parents;
+pub mod relay;
 pub mod remote;
 mod routes;
 mod session;
+mod socket;
 pub mod stdio;
 mod streams;
 
@@ -23,6 +26,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub use knock::Proxies;
 
@@ -33,8 +37,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Where the operator's tools connect.
     pub operator_listen: SocketAddr,
-    /// The name hosts use, if it was set.
-    pub public_url: Option<String>,
+    /// The addresses hosts use, of the server and of the endpoint, as far as they were set.
+    pub public_urls: Vec<String>,
     /// Names a `Host` header may have besides loopback and the public name.
     pub allowed_hosts: Vec<String>,
     /// Values an `Origin` header may have besides the public one.
@@ -50,6 +54,10 @@ pub(crate) struct App {
     proxies: Proxies,
     exchange: Arc<exchange::Exchange>,
     streams: Arc<streams::Streams>,
+    /// Sockets of the endpoint, by token: a device each.
+    endpoints: Arc<streams::Streams>,
+    /// What still runs on sockets that HTTP has let go of.
+    sockets: TaskTracker,
     /// Room for bodies that are arriving.
     reading: Semaphore,
     shutdown: CancellationToken,
@@ -84,7 +92,9 @@ impl Server {
             names: edge::Names::new(options),
             proxies: options.proxies.clone(),
             exchange: Arc::new(exchange),
-            streams: Arc::default(),
+            streams: Arc::new(streams::Streams::new(streams::FEEDS)),
+            endpoints: Arc::new(streams::Streams::new(streams::SOCKETS)),
+            sockets: TaskTracker::new(),
             reading: Semaphore::new(edge::MAX_READING),
             shutdown,
         };
@@ -99,14 +109,28 @@ impl Server {
     }
 
     /// Serves until `stop` resolves, then lets what is under way finish.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Problem> {
+    ///
+    /// # Errors
+    /// When a listener breaks.
+    pub async fn run(
+        self,
+        relays: Vec<relay::Connection>,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), Problem> {
         let shutdown = self.app.shutdown.clone();
+        self.dial(relays);
         let public = routes::serve(self.public, routes::public(&self.app), shutdown.clone());
         let operator = routes::serve(self.operator, routes::operator(&self.app), shutdown.clone());
         let drained = CancellationToken::new();
         let folds = write_folds(Arc::clone(&self.app.authority), drained.clone());
         let folds = tokio::spawn(folds);
-        let serving = async { tokio::join!(public, operator) };
+        let sockets = self.app.sockets.clone();
+        sockets.close();
+        let serving = async {
+            let ended = tokio::join!(public, operator);
+            sockets.wait().await;
+            ended
+        };
         tokio::pin!(serving);
         let ended = tokio::select! {
             ended = &mut serving => ended,
@@ -125,6 +149,36 @@ impl Server {
             tracing::error!(%error, "the last folded refusals were not written");
         }
         ended.0.and(ended.1).map_err(|e| socket("a listener", &e))
+    }
+}
+
+impl Server {
+    /// Keeps connections to relays until the shutdown.
+    fn dial(&self, relays: Vec<relay::Connection>) {
+        let tell: relay::Tell = Arc::new(|name, news| match news {
+            relay::News::Serving => tracing::info!(connection = name, "served through its relay"),
+            relay::News::Waiting {
+                code, cause, fix, ..
+            } => {
+                tracing::warn!(
+                    connection = name,
+                    code,
+                    cause,
+                    fix,
+                    "not served through its relay"
+                );
+            }
+        });
+        let relay = Arc::new(relay::Relay::new(
+            Arc::clone(&self.app.authority),
+            self.app.shutdown.clone(),
+            tell,
+        ));
+        for connection in relays {
+            let relay = Arc::clone(&relay);
+            let kept = Box::pin(async move { relay.keep(&connection).await });
+            self.app.sockets.spawn(kept);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which path leads where.
 
-use super::{App, audit, caps, edge, ops, parents};
+use super::{App, audit, caps, edge, endpoint, ops, parents};
 use axum::Router;
 use axum::routing::{any, get, post};
 use axum::serve::ListenerExt as _;
@@ -15,6 +15,8 @@ pub(super) fn public(app: &Arc<App>) -> Router {
         // Alike with and without the slash; a redirect would lose the token (`formats/ark.md` §4).
         .route("/mcp", any(edge::handle))
         .route("/mcp/", any(edge::handle))
+        .route("/mcp_endpoint/call/", any(endpoint::call))
+        .route("/mcp_endpoint/mcp/", any(endpoint::tools))
         .route("/v1/memory/get", post(caps::memory_get))
         .route("/v1/memory/put", post(caps::memory_put))
         .route("/v1/cap/redeem", post(caps::redeem))

@@ -5,6 +5,7 @@
 use super::edge::MAX_BODY;
 use super::exchange::{Came, Exchange};
 use crate::authority::Authority;
+use crate::authority::principal::Principal;
 use crate::authority::refusal::Cause;
 use crate::authority::words::Door;
 use crate::mcp::frame::Frame;
@@ -119,7 +120,7 @@ impl Session {
     }
 
     /// Whether the token may speak at all, before anything is said; a refusal is on record.
-    pub(super) async fn knock(&self, authority: &Authority) -> Result<(), Cause> {
+    pub(super) async fn knock(&self, authority: &Authority) -> Result<Principal, Cause> {
         let headers = self.headers.of(&Frame::default());
         let came = self.came();
         super::exchange::knock(authority, &headers, came).await

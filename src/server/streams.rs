@@ -1,19 +1,36 @@
-//! How many feeds are open: a bound for each token, and one for all together.
+//! How many feeds or sockets are open: a bound for each token, and one for all together.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Feeds of one token.
-const PER_TOKEN: usize = 4;
-/// Feeds of all tokens.
-const IN_ALL: usize = 256;
+/// How many may be open.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    per_token: usize,
+    in_all: usize,
+}
 
-/// The feeds that are open, by token.
-#[derive(Debug, Default)]
-pub(super) struct Streams(Mutex<HashMap<String, usize>>);
+/// Of feeds of the audit.
+pub(super) const FEEDS: Bounds = Bounds {
+    per_token: 4,
+    in_all: 256,
+};
 
-/// Room for one feed, until it is dropped.
+/// Of sockets of the endpoint: an agent may have many devices.
+pub(super) const SOCKETS: Bounds = Bounds {
+    per_token: 64,
+    in_all: 4096,
+};
+
+/// Those that are open, by token.
+#[derive(Debug)]
+pub(super) struct Streams {
+    open: Mutex<HashMap<String, usize>>,
+    bounds: Bounds,
+}
+
+/// Room for one, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Seat {
     streams: Arc<Streams>,
@@ -21,11 +38,18 @@ pub(super) struct Seat {
 }
 
 impl Streams {
-    /// Room for one more feed of a token, if there is any.
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self {
+            open: Mutex::default(),
+            bounds,
+        }
+    }
+
+    /// Room for one more of a token, if there is any.
     pub(super) fn seat(self: &Arc<Self>, token: &str) -> Option<Seat> {
-        let mut open = self.0.lock();
+        let mut open = self.open.lock();
         let own = open.get(token).copied().unwrap_or(0);
-        if own >= PER_TOKEN || open.values().sum::<usize>() >= IN_ALL {
+        if own >= self.bounds.per_token || open.values().sum::<usize>() >= self.bounds.in_all {
             return None;
         }
         open.insert(token.to_owned(), own + 1);
@@ -39,7 +63,7 @@ impl Streams {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut open = self.streams.0.lock();
+        let mut open = self.streams.open.lock();
         if let Some(own) = open.get_mut(&self.token) {
             *own -= 1;
             if *own == 0 {
@@ -55,8 +79,8 @@ mod tests {
 
     #[test]
     fn a_seat_that_is_left_is_free_again() {
-        let streams = Arc::new(Streams::default());
-        let mut seats: Vec<_> = (0..PER_TOKEN).map(|_| streams.seat("a")).collect();
+        let streams = Arc::new(Streams::new(FEEDS));
+        let mut seats: Vec<_> = (0..FEEDS.per_token).map(|_| streams.seat("a")).collect();
         assert!(seats.iter().all(Option::is_some));
         assert!(streams.seat("a").is_none());
         assert!(streams.seat("b").is_some());
@@ -66,12 +90,12 @@ mod tests {
 
     #[test]
     fn all_tokens_together_have_a_bound() {
-        let streams = Arc::new(Streams::default());
-        let seat = |n: usize| streams.seat(&(n / PER_TOKEN).to_string());
-        let seats: Vec<_> = (0..IN_ALL).map(seat).collect();
+        let streams = Arc::new(Streams::new(FEEDS));
+        let seat = |n: usize| streams.seat(&(n / FEEDS.per_token).to_string());
+        let seats: Vec<_> = (0..FEEDS.in_all).map(seat).collect();
         assert!(seats.iter().all(Option::is_some));
         assert!(streams.seat("late").is_none());
         drop(seats);
-        assert!(streams.0.lock().is_empty());
+        assert!(streams.open.lock().is_empty());
     }
 }

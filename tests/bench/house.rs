@@ -168,6 +168,7 @@ async fn token(folder: &Folder, role: Role, vendor: Option<&str>) -> String {
         actor: None,
         namespaces: NamespaceSet::NONE,
         ttl_ms: 86_400_000,
+        endpoint: false,
     };
     let made = perform(folder, AdminCall::TokenCreate(request)).await;
     text(&made, "token").to_owned()

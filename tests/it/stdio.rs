@@ -277,11 +277,11 @@ fn a_token_that_may_not_speak_ends_the_process_before_it_reads() {
     );
     assert_eq!(
         code("two words"),
-        (Some(3), "agentkeys.token_file.unusable".to_owned())
+        (Some(3), "agentkeys.file.no_token".to_owned())
     );
     assert_eq!(
         run(&house.token("magiclick"), 0o644),
-        (Some(3), "agentkeys.token_file.unusable".to_owned())
+        (Some(3), "agentkeys.file.exposed".to_owned())
     );
     let usage = house.run(&["serve", "--transport", "stdio"]);
     assert_eq!(usage.status.code(), Some(2));

@@ -344,6 +344,7 @@ async fn create_token(
         actor: pin.map(|a| a.actor_omni.clone()),
         namespaces: NamespaceSet::NONE,
         ttl_ms,
+        endpoint: false,
     };
     hands
         .ask("creating a token", AdminCall::TokenCreate(request))

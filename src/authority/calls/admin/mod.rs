@@ -156,6 +156,8 @@ pub struct TokenRequest {
     pub namespaces: NamespaceSet,
     /// How long it lives, milliseconds.
     pub ttl_ms: i64,
+    /// Whether it is for xiaozhi's MCP endpoint, and opens no other door.
+    pub endpoint: bool,
 }
 
 /// An actor to be made.

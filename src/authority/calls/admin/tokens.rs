@@ -36,8 +36,13 @@ fn to_json(token: &TokenRow, now_ms: i64) -> Value {
 }
 
 /// Makes a token and says it, this once.
-fn make(cx: &Cx<'_>, row: TokenRow) -> (TokenRow, Value) {
-    let (id, text, hash) = token::issue(cx.authority.random(), cx.authority.random());
+fn make(cx: &Cx<'_>, row: TokenRow, endpoint: bool) -> (TokenRow, Value) {
+    let issue = if endpoint {
+        token::issue_endpoint
+    } else {
+        token::issue
+    };
+    let (id, text, hash) = issue(cx.authority.random(), cx.authority.random());
     let row = TokenRow {
         id: id.to_string(),
         hash: *hash.as_bytes(),
@@ -86,6 +91,13 @@ pub(super) async fn create(cx: &Cx<'_>, request: &TokenRequest) -> Done {
         );
         return Ok(cx.invalid("token.create", problem).await?);
     }
+    if request.endpoint && (actor.is_none() || request.role != Role::Vendor) {
+        let problem = InputProblem::new(
+            "agentkeys.token.actor_missing",
+            "an endpoint's token is a vendor's, for one actor; name it with --actor",
+        );
+        return Ok(cx.invalid("token.create", problem).await?);
+    }
     let now_ms = cx.principal.frame().at_ms;
     let (row, answer) = make(
         cx,
@@ -102,6 +114,7 @@ pub(super) async fn create(cx: &Cx<'_>, request: &TokenRequest) -> Done {
             last_used_ms: None,
             replaced_by: None,
         },
+        request.endpoint,
     );
     let change = Change::new(cx, OpKind::Token, "token.create", detail(&row));
     let change = match actor {
@@ -198,6 +211,7 @@ pub(super) async fn rotate(cx: &Cx<'_>, id: &str, overlap_ms: i64) -> Done {
             last_used_ms: None,
             ..old.clone()
         },
+        false,
     );
     answer["replaces"] = old.id.as_str().into();
     answer["old_valid_until"] = rfc3339(until).into();
