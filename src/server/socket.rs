@@ -19,8 +19,10 @@ pub(super) const MAX_FRAME: usize = MAX_BODY;
 const PING_EVERY: Duration = Duration::from_secs(20);
 const SILENCE: Duration = Duration::from_mins(1);
 
-/// How often the token is looked at, so that a revoke closes the socket within a second.
+/// How often it is looked whether the log grew, and then at the token, so that a revoke closes the
+/// socket within a second; and after how many such looks at the token in any case: it may expire.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+const LOOKS: u32 = 60;
 
 /// How long a frame may take to leave.
 const SEND: Duration = Duration::from_secs(10);
@@ -103,12 +105,17 @@ impl Talk<'_> {
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
+        let mut log = self.authority.watch();
+        let mut looks = 0;
         let ended = loop {
             let answer = tokio::select! {
                 () = self.shutdown.cancelled() => break Ended::Stopped,
                 Some(answer) = calls.next() => answer,
                 _ = look.tick() => {
-                    if !self.authority.still_good(self.principal).await {
+                    looks = (looks + 1) % LOOKS;
+                    let grown = log.has_changed().unwrap_or(true);
+                    log.mark_unchanged();
+                    if (grown || looks == 0) && !self.authority.still_good(self.principal).await {
                         break Ended::Revoked;
                     }
                     continue;
