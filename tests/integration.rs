@@ -15,6 +15,7 @@ mod it {
     mod caps;
     mod commands;
     mod cross_rail;
+    mod cut;
     mod durability;
     mod endpoint;
     mod memory;

@@ -310,12 +310,9 @@ impl Reply {
 }
 
 impl Host<'_> {
-    /// Posts a body as it is.
-    pub(crate) fn post(&self, body: impl Into<reqwest::Body>) -> Reply {
-        let mut request = self
-            .server
-            .http
-            .post(format!("{}{}", self.server.base, self.path));
+    /// A request to a server at `base`, with this host's headers and no body yet.
+    pub(crate) fn request(&self, base: &str) -> reqwest::RequestBuilder {
+        let mut request = self.server.http.post(format!("{base}{}", self.path));
         let given = |name: &str| self.headers.iter().any(|(n, _)| n == name);
         if !given("accept") {
             request = request.header("accept", "application/json, text/event-stream");
@@ -326,7 +323,12 @@ impl Host<'_> {
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        send(request.body(body))
+        request
+    }
+
+    /// Posts a body as it is.
+    pub(crate) fn post(&self, body: impl Into<reqwest::Body>) -> Reply {
+        send(self.request(&self.server.base).body(body))
     }
 
     /// Calls a method.
