@@ -13,6 +13,7 @@ mod it {
     mod bad_input;
     mod budgets;
     mod caps;
+    mod clock;
     mod commands;
     mod cross_rail;
     mod cut;

@@ -9,7 +9,7 @@ mod caps;
 use crate::authority::found::{self, purpose};
 use crate::authority::identity::Omni;
 use crate::authority::keys::RootKey;
-use crate::authority::ports::{Clock as _, Entropy as _, Ledger as _};
+use crate::authority::ports::{Clock, Entropy as _, Ledger as _};
 use crate::authority::principal::Principal;
 use crate::authority::{Authority, Limits, Parts};
 use crate::ledger::SqliteLedger;
@@ -26,6 +26,7 @@ pub struct Folder {
     pub dir: PathBuf,
     /// The authority over it.
     pub authority: Arc<Authority>,
+    clock: Arc<dyn Clock>,
     root: RootKey,
 }
 
@@ -73,6 +74,15 @@ impl Folder {
 
     /// Opens a folder that was created before.
     pub async fn open(dir: &Path, limits: Limits) -> Result<Self, Problem> {
+        Self::open_with(dir, limits, Arc::new(SystemClock::default())).await
+    }
+
+    /// The same with another clock than the machine's.
+    pub async fn open_with(
+        dir: &Path,
+        limits: Limits,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Problem> {
         if !ledger_path(dir).exists() {
             return Err(Problem::new(
                 Exit::Config,
@@ -113,7 +123,7 @@ impl Folder {
             ledger: Arc::new(ledger),
             vault: Arc::new(vault),
             caps: Arc::new(caps),
-            clock: Arc::new(SystemClock::default()),
+            clock: Arc::clone(&clock),
             entropy,
             operator,
             issuer,
@@ -122,6 +132,7 @@ impl Folder {
         Ok(Self {
             dir: dir.to_owned(),
             authority: Arc::new(authority),
+            clock,
             root,
         })
     }
@@ -133,7 +144,7 @@ impl Folder {
 
     /// Now, Unix milliseconds.
     pub fn now_ms(&self) -> i64 {
-        SystemClock::default().now_ms()
+        self.clock.now_ms()
     }
 }
 
