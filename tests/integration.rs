@@ -24,6 +24,8 @@ mod it {
     mod refusals;
     mod sdk;
     mod seam;
+    pub(crate) mod shop;
     mod stdio;
     mod tools;
+    mod zones;
 }

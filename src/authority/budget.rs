@@ -234,6 +234,19 @@ impl Zone {
         self.row.previous.as_deref()
     }
 
+    /// IANA name of the zone that counts at a moment (milliseconds since 1970).
+    pub fn name_at(&self, now_unix_ms: i64) -> &str {
+        self.at(timestamp(now_unix_ms)).0
+    }
+
+    /// IANA name of the zone that counts later than that moment and not yet, and from when on
+    /// (unix seconds).
+    pub fn next_at(&self, now_unix_ms: i64) -> Option<(&str, i64)> {
+        let waits =
+            self.before.is_some() && timestamp(now_unix_ms).as_second() < self.row.from_unix;
+        waits.then_some((&self.row.name, self.row.from_unix))
+    }
+
     fn at(&self, now: Timestamp) -> (&str, &TimeZone) {
         match (&self.row.previous, &self.before) {
             (Some(name), Some(zone)) if now.as_second() < self.row.from_unix => (name, zone),

@@ -1,6 +1,7 @@
 //! What `authority` needs from the rooms that keep things, as data and traits. It knows none of
 //! their implementations; an adapter to other services implements these and changes nothing here.
 
+use super::budget::Zone;
 use super::event::Event;
 use super::identity::Omni;
 use super::principal::{Actor, ActorScope, Binding, VerifiedCap};
@@ -385,6 +386,13 @@ pub enum Test {
     },
     /// No actor has this id.
     OmniFree(Omni),
+    /// The actor's days are still counted in this zone, or will be.
+    ZoneIs {
+        /// Whose.
+        scope: ActorScope,
+        /// The zone, with the one before it.
+        zone: Zone,
+    },
     /// The policy in force is this version.
     PolicyIs(i64),
 }
@@ -498,6 +506,15 @@ pub enum Effect {
         actor: Actor,
         /// Its place among its siblings.
         generation: u32,
+    },
+    /// What an actor is called, and how its days are counted, from now on.
+    SetActor {
+        /// Which.
+        scope: ActorScope,
+        /// A name for people; as it was when none.
+        display_name: Option<String>,
+        /// The zone of its days; as it was when none.
+        zone: Option<Zone>,
     },
     /// A binding as it is from now on.
     SetBinding {

@@ -4,7 +4,7 @@ use super::args::{money, namespaces};
 use super::tokens::short;
 use super::{Ctx, out::Out};
 use crate::authority::budget::format_minor;
-use crate::authority::calls::admin::{AdminCall, GrantRequest, NewActor};
+use crate::authority::calls::admin::{ActorUpdate, AdminCall, GrantRequest, NewActor};
 use crate::authority::identity::{Alias, Label, WalletAddress};
 use crate::authority::words::NamespaceSet;
 use crate::operate::text;
@@ -36,6 +36,25 @@ pub enum Verb {
         after_help = "Without --wallet and --parent it is the operator's child."
     )]
     Create(CreateArgs),
+    /// Change what an actor is called, or the zone its days are counted in.
+    #[command(
+        before_help = "Examples:
+  agentkeys actor update O_kevin_001 --time-zone America/New_York
+  agentkeys actor update O_kevin_001 --display-name 'Kevin Lin' --json",
+        after_help = "A new zone starts at the later of both midnights, so that no day's budget is opened early;
+until then a change can be taken back by naming the old zone.",
+        group = clap::ArgGroup::new("change").args(["display_name", "time_zone"]).required(true).multiple(true)
+    )]
+    Update {
+        /// Its alias or omni.
+        actor: String,
+        /// A name for people.
+        #[arg(long, value_name = "N")]
+        display_name: Option<String>,
+        /// The zone its days are counted in.
+        #[arg(long, value_name = "TZ")]
+        time_zone: Option<String>,
+    },
     /// List the actors.
     #[command(before_help = "Examples:
   agentkeys actor list
@@ -136,6 +155,18 @@ impl Rights {
 pub async fn run(cmd: ActorCmd, ctx: &Ctx) -> Result<(), Problem> {
     match cmd.verb {
         Verb::Create(args) => create(ctx, args).await,
+        Verb::Update {
+            actor,
+            display_name,
+            time_zone,
+        } => {
+            let update = ActorUpdate {
+                actor,
+                display_name,
+                time_zone,
+            };
+            update_actor(ctx, update).await
+        }
         Verb::List => list(ctx).await,
         Verb::Show { actor, verify } => show(ctx, actor, verify).await,
         Verb::Grant { rights, daily_cap } => {
@@ -180,6 +211,27 @@ async fn create(ctx: &Ctx, args: CreateArgs) -> Result<(), Problem> {
     Ok(())
 }
 
+async fn update_actor(ctx: &Ctx, update: ActorUpdate) -> Result<(), Problem> {
+    let answer = ctx.admin(AdminCall::ActorUpdate(update)).await?;
+    ctx.out.answer(&answer, || {
+        ctx.out
+            .line(&format!("changed the actor {}", text(&answer, "alias")))?;
+        facts(ctx.out, &answer)
+    })
+}
+
+/// The zone that counts, and the one that will.
+fn zone(actor: &Value) -> String {
+    let now = text(actor, "time_zone");
+    match actor.get("next_time_zone") {
+        Some(next) => {
+            let (next, from) = (text(next, "time_zone"), text(next, "from"));
+            format!("{now}, {next} from {from} on")
+        }
+        None => now.to_owned(),
+    }
+}
+
 fn facts(out: Out, actor: &Value) -> Result<(), Problem> {
     let field = |key: &str| text(actor, key).to_owned();
     out.fields(&[
@@ -188,7 +240,7 @@ fn facts(out: Out, actor: &Value) -> Result<(), Problem> {
         ("parent", field("parent_omni")),
         ("derivation", field("derivation_path")),
         ("wallet", field("wallet")),
-        ("time zone", field("time_zone")),
+        ("time zone", zone(actor)),
     ])
 }
 
@@ -203,7 +255,7 @@ async fn list(ctx: &Ctx) -> Result<(), Problem> {
                 text(a, "display_name").to_owned(),
                 short(text(a, "actor_omni")),
                 short(text(a, "parent_omni")),
-                text(a, "time_zone").to_owned(),
+                zone(a),
             ]
         };
         ctx.out.table(

@@ -102,6 +102,7 @@ fn usage_errors_exit_2_and_suggest() {
         "agentkeys operator token create --role vendor",
         "agentkeys actor grant A --vendor v --daily-cap 500USD",
         "agentkeys actor ungrant A --vendor v",
+        "agentkeys actor update A",
         "agentkeys memory put A travel",
         "agentkeys memory get A diary",
         "agentkeys",

@@ -4,6 +4,7 @@
 //! with it: a row of the log never says that something happened to nothing.
 
 use super::rows;
+use crate::authority::budget::Zone;
 use crate::authority::event::Event;
 use crate::authority::identity::Omni;
 use crate::authority::ports::{
@@ -84,6 +85,11 @@ pub(super) fn effect(c: &Connection, effect: &Effect) -> Result<()> {
             exactly_one(c, sql, (id, by, valid_until_ms))
         }
         Effect::AddActor { actor, generation } => add_actor(c, actor, *generation),
+        Effect::SetActor {
+            scope,
+            display_name,
+            zone,
+        } => set_actor(c, scope, display_name.as_deref(), zone.as_ref()),
         Effect::SetBinding {
             scope,
             vendor,
@@ -299,6 +305,23 @@ fn add_actor(c: &Connection, a: &Actor, generation: u32) -> Result<()> {
         a.zone.previous(),
     ];
     exactly_one(c, sql, params)
+}
+
+fn set_actor(
+    c: &Connection,
+    scope: &ActorScope,
+    display_name: Option<&str>,
+    zone: Option<&Zone>,
+) -> Result<()> {
+    let actor = scope.actor();
+    let actor = actor.as_bytes();
+    let sql = "UPDATE actor SET display_name = coalesce(?2, display_name) WHERE omni = ?1";
+    exactly_one(c, sql, (actor, display_name))?;
+    let Some(zone) = zone else { return Ok(()) };
+    let sql = "UPDATE actor SET zone_name = ?2, zone_from = ?3, zone_previous = ?4 \
+               WHERE omni = ?1";
+    let zone = (actor, zone.name(), zone.from_unix(), zone.previous());
+    exactly_one(c, sql, zone)
 }
 
 fn set_binding(c: &Connection, scope: &ActorScope, vendor: &str, b: &Binding) -> Result<()> {

@@ -87,6 +87,10 @@ fn holds(c: &Connection, test: &Test, now_ms: i64) -> Result<bool> {
             let sql = "SELECT NOT EXISTS (SELECT 1 FROM actor WHERE omni = ?1)";
             yes(c, sql, [omni.as_bytes()])
         }
+        Test::ZoneIs { scope, zone } => {
+            let now = read::actor(c, scope.actor())?;
+            Ok(now.is_some_and(|actor| actor.zone == *zone))
+        }
         Test::PolicyIs(version) => Ok(read::heads(c)?.policy_version == *version),
     }
 }

@@ -240,6 +240,11 @@ pub(super) fn actors(c: &Connection) -> Result<Vec<Actor>> {
     rows::all(c, &SQL, [], rows::actor)
 }
 
+pub(super) fn actor(c: &Connection, omni: Omni) -> Result<Option<Actor>> {
+    static SQL: Sql = Sql::new(|| format!("SELECT {ACTOR} FROM actor a WHERE a.omni = ?1"));
+    rows::one(c, &SQL, [omni.as_bytes()], rows::actor)
+}
+
 /// `UNION` drops who was found before, so that a circle ends.
 pub(super) const SUBTREE: &str = "WITH RECURSIVE below (omni) AS (
          VALUES (?1) UNION SELECT a.omni FROM below b JOIN actor a ON a.parent = b.omni)

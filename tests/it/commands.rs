@@ -1,6 +1,6 @@
 //! The commands as scripts use them: their JSON, their exit codes, their help.
 
-use super::support::{House, run_in, text};
+use super::support::{House, json_of, run_in, text};
 use serde_json::json;
 
 #[test]
@@ -106,6 +106,81 @@ fn an_actor_is_derived_from_the_operator_and_verifies() {
     let twice = house.run(&["actor", "create", "O_alice_001"]);
     assert_eq!(twice.status.code(), Some(1));
     assert!(text(&twice.stderr).contains("agentkeys.actor.exists"));
+}
+
+#[test]
+fn an_actor_is_renamed_and_moved_and_each_change_is_on_record() {
+    let house = House::demo();
+    let update = |more: &[&str]| {
+        let args = [&["actor", "update", "O_kevin_001"], more].concat();
+        house.run(&args)
+    };
+    let renamed = json_of(&update(&["--display-name", "凯文 Lin"]));
+    assert_eq!(
+        (&renamed["display_name"], &renamed["time_zone"]),
+        (&json!("凯文 Lin"), &json!("Asia/Shanghai"))
+    );
+    let moved = json_of(&update(&["--time-zone", "america/new_york"]));
+    assert_eq!(moved["time_zone"], "Asia/Shanghai");
+    assert_eq!(moved["next_time_zone"]["time_zone"], "America/New_York");
+    assert_eq!(moved["display_name"], "凯文 Lin");
+    let shown = house.ok(&["actor", "show", "O_kevin_001"]);
+    assert_eq!(shown["next_time_zone"], moved["next_time_zone"]);
+
+    for (flags, code, exit) in [
+        (["--time-zone", "Mars/Olympus"], "time_zone_unknown", 2),
+        (["--time-zone", ""], "time_zone_unknown", 2),
+        (["--display-name", ""], "display_name_invalid", 2),
+        (["--display-name", "a\u{202e}b"], "display_name_invalid", 2),
+        (
+            ["--display-name", &"x".repeat(81)],
+            "display_name_invalid",
+            2,
+        ),
+    ] {
+        let refused = update(&flags);
+        assert_eq!(refused.status.code(), Some(exit), "{flags:?}");
+        let error = text(&refused.stderr);
+        assert!(
+            error.contains(&format!("agentkeys.actor.{code}")),
+            "{error}"
+        );
+    }
+    let nobody = house.run(&["actor", "update", "O_nobody", "--time-zone", "UTC"]);
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(text(&nobody.stderr).contains("agentkeys.actor.not_found"));
+    assert_eq!(update(&[]).status.code(), Some(2));
+    let still = house.ok(&["actor", "show", "O_kevin_001"]);
+    assert_eq!(still, shown);
+
+    let rows = house.events(&["--tool", "actor.update"]);
+    let said: Vec<_> = rows
+        .iter()
+        .map(|r| {
+            (
+                r["op_kind"].as_u64().unwrap(),
+                r["reason"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let unknown = (108, "time_zone_unknown");
+    let invalid = (108, "display_name_invalid");
+    let expected = [
+        (122, "updated"),
+        (122, "updated"),
+        unknown,
+        unknown,
+        invalid,
+        invalid,
+        invalid,
+        (108, "not_found"),
+    ];
+    assert_eq!(said, expected);
+    assert_eq!(rows[0]["by"], "operator");
+    assert_eq!(rows[0]["actor_omni"], house.actor());
+    assert_eq!(rows[1]["detail"]["time_zone"], "America/New_York");
+    // A name is a person's; the log forgets nothing.
+    assert!(!rows[0].to_string().contains("Lin"));
 }
 
 #[test]

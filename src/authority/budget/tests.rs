@@ -207,6 +207,28 @@ fn going_east_and_west_by_hand() {
 }
 
 #[test]
+fn a_zone_says_which_counts_and_which_will() {
+    let now = at("2026-04-13T14:00:00Z");
+    let east = change_zone(&zone("America/New_York"), "Asia/Shanghai", now).unwrap();
+    let from = at("2026-04-14T04:00:00Z");
+    for early in [now, from - 1, i64::MIN] {
+        assert_eq!(east.name_at(early), "America/New_York");
+        assert_eq!(east.next_at(early), Some(("Asia/Shanghai", from / 1000)));
+    }
+    for late in [from, i64::MAX] {
+        assert_eq!(
+            (east.name_at(late), east.next_at(late)),
+            ("Asia/Shanghai", None)
+        );
+    }
+    let only = Zone::new("Asia/Shanghai", from, None).unwrap();
+    assert_eq!(
+        (only.name_at(now), only.next_at(now)),
+        ("Asia/Shanghai", None)
+    );
+}
+
+#[test]
 fn changing_there_and_back_gains_nothing() {
     let now = at("2026-04-13T14:00:00Z");
     let york = zone("America/New_York");

@@ -126,6 +126,42 @@ async fn statements_are_erased_with_their_salt_and_only_they() {
 }
 
 #[tokio::test]
+async fn an_actor_gets_another_name_and_zone_and_keeps_what_is_not_named() {
+    let f = Fixture::new().await;
+    let set = |who, name: Option<&str>, zone| Effect::SetActor {
+        scope: scope(who),
+        display_name: name.map(str::to_owned),
+        zone,
+    };
+    let is = |zone| Test::ZoneIs {
+        scope: scope(1),
+        zone,
+    };
+    let kevin = || async {
+        let all = f.ledger.actors().await.unwrap();
+        let kevin = all.into_iter().find(|a| a.omni == omni(1)).unwrap();
+        (kevin.display_name, kevin.zone)
+    };
+    let old = Zone::new("Asia/Shanghai", 5, Some("UTC")).unwrap();
+    let new = Zone::new("America/New_York", 9, Some("Asia/Shanghai")).unwrap();
+    f.done(vec![set(1, Some("Lin"), None)]).await;
+    assert_eq!(kevin().await, ("Lin".to_owned(), old.clone()));
+    assert!(f.holds(is(old.clone())).await && !f.holds(is(new.clone())).await);
+    f.done(vec![set(1, None, Some(new.clone()))]).await;
+    assert_eq!(kevin().await, ("Lin".to_owned(), new.clone()));
+    assert!(f.holds(is(new)).await && !f.holds(is(old.clone())).await);
+    // The same name with another zone before it is another way of counting.
+    let alone = Zone::new("America/New_York", 9, None).unwrap();
+    assert!(!f.holds(is(alone.clone())).await);
+    f.done(vec![set(1, None, Some(alone.clone()))]).await;
+    assert!(f.holds(is(alone)).await);
+    let other = f.ledger.actors().await.unwrap();
+    let other = other.into_iter().find(|a| a.omni == omni(2)).unwrap();
+    assert_eq!((other.display_name.as_str(), other.zone), ("Kevin", old));
+    assert!(f.fails(vec![set(7, Some("nobody"), None)]).await);
+}
+
+#[tokio::test]
 async fn a_revoked_token_is_dead_at_once_and_takes_its_caps_along() {
     let f = Fixture::new().await;
     f.done(vec![

@@ -1,8 +1,9 @@
 //! Actors: nodes of the identity tree.
 
-use super::{Change, NewActor, found, rows, told};
-use crate::authority::budget::Zone;
+use super::{ActorUpdate, Change, NewActor, found, rows, told};
+use crate::authority::budget::{UnknownZone, Zone, change_zone};
 use crate::authority::calls::{Answer, Cx, Done, InputProblem, OpKind};
+use crate::authority::event::rfc3339;
 use crate::authority::identity::{Label, Omni, WalletAddress, derivation_path};
 use crate::authority::ports::{Effect, Test};
 use crate::authority::principal::{Actor, Binding};
@@ -12,7 +13,10 @@ use serde_json::{Value, json};
 /// The first place among siblings; re-pairing a device raises it.
 const GENERATION: u32 = 0;
 
-fn to_json(actor: &Actor) -> Value {
+/// The longest name for people, in characters.
+const MAX_NAME: usize = 80;
+
+fn to_json(actor: &Actor, now_ms: i64) -> Value {
     let mut out = json!({"alias": actor.alias.as_str(), "actor_omni": actor.omni.to_string()});
     if let Some(parent) = actor.parent {
         out["parent_omni"] = parent.to_string().into();
@@ -24,19 +28,40 @@ fn to_json(actor: &Actor) -> Value {
         out["wallet"] = wallet.as_str().into();
     }
     out["display_name"] = actor.display_name.as_str().into();
-    out["time_zone"] = actor.zone.name().into();
+    out["time_zone"] = actor.zone.name_at(now_ms).into();
+    if let Some((next, from)) = actor.zone.next_at(now_ms) {
+        let from = rfc3339(from.saturating_mul(1000));
+        out["next_time_zone"] = json!({"time_zone": next, "from": from});
+    }
     out
+}
+
+fn unknown_zone(_: UnknownZone) -> InputProblem {
+    InputProblem::new(
+        "agentkeys.actor.time_zone_unknown",
+        "write the zone as the tz database does, such as Asia/Shanghai",
+    )
+}
+
+/// Hosts read it out to their models and people see it on screens.
+fn named(name: &str) -> Result<(), InputProblem> {
+    let fits = (1..=MAX_NAME).contains(&name.chars().count());
+    if fits && crate::text::clean(name) == name && !name.trim().is_empty() {
+        return Ok(());
+    }
+    Err(InputProblem::new(
+        "agentkeys.actor.display_name_invalid",
+        format!("write a name of 1 to {MAX_NAME} characters, all of them visible"),
+    ))
 }
 
 pub(super) async fn create(cx: &Cx<'_>, new: &NewActor) -> Done {
     let zone = new.time_zone.as_deref().unwrap_or("UTC");
-    let Ok(zone) = Zone::new(zone, 0, None) else {
-        let problem = InputProblem::new(
-            "agentkeys.actor.time_zone_unknown",
-            "write the zone as the tz database does, such as Asia/Shanghai",
-        );
-        return Ok(cx.invalid("actor.create", problem).await?);
-    };
+    let zone = Zone::new(zone, 0, None).map_err(unknown_zone);
+    let zone = found!(cx, "actor.create", zone);
+    if let Some(name) = &new.display_name {
+        found!(cx, "actor.create", named(name));
+    }
     let (omni, parent, path) = if let Some(wallet) = new.wallet {
         (Omni::master(&wallet), None, None)
     } else {
@@ -55,7 +80,7 @@ pub(super) async fn create(cx: &Cx<'_>, new: &NewActor) -> Done {
         wallet: new.wallet.map(|w| w.to_string()),
         zone,
     };
-    let answer = to_json(&actor);
+    let answer = to_json(&actor, cx.principal.frame().at_ms);
     let taken = InputProblem::new(
         "agentkeys.actor.exists",
         "there is an actor of that name or derivation; choose another alias or --label",
@@ -76,6 +101,49 @@ pub(super) async fn create(cx: &Cx<'_>, new: &NewActor) -> Done {
             generation: GENERATION,
         })
         .commit(cx, "created", Answer::Json(answer))
+        .await
+}
+
+pub(super) async fn update(cx: &Cx<'_>, update: &ActorUpdate) -> Done {
+    const TOOL: &str = "actor.update";
+    let (mut actor, scope) = found!(cx, TOOL, cx.target(&update.actor).await?);
+    let before = actor.zone.clone();
+    let now_ms = cx.principal.frame().at_ms;
+    let mut changed = Vec::new();
+    if let Some(name) = &update.display_name {
+        found!(cx, TOOL, named(name));
+        actor.display_name.clone_from(name);
+        changed.push("display_name");
+    }
+    if let Some(name) = &update.time_zone {
+        let zone = change_zone(&before, name, now_ms).map_err(unknown_zone);
+        actor.zone = found!(cx, TOOL, zone);
+        changed.push("time_zone");
+    }
+    let answer = to_json(&actor, now_ms);
+    // Not the name: it may be a person's, and the log forgets nothing.
+    let mut detail = json!({"alias": actor.alias.as_str(), "changed": changed});
+    if update.time_zone.is_some() {
+        detail["time_zone"] = actor.zone.name().into();
+        detail["from"] = rfc3339(actor.zone.from_unix().saturating_mul(1000)).into();
+    }
+    let moved = InputProblem::new(
+        "agentkeys.actor.busy",
+        "somebody else changed this actor at the same moment; look at it and try again",
+    );
+    let unchanged = Test::ZoneIs {
+        scope: scope.clone(),
+        zone: before,
+    };
+    Change::new(cx, OpKind::Actor, TOOL, detail)
+        .about(cx, actor.omni)
+        .unless(unchanged, moved)
+        .effect(Effect::SetActor {
+            scope,
+            display_name: update.display_name.clone(),
+            zone: update.time_zone.is_some().then_some(actor.zone),
+        })
+        .commit(cx, "updated", Answer::Json(answer))
         .await
 }
 
@@ -106,7 +174,8 @@ async fn derive(
 
 pub(super) async fn list(cx: &Cx<'_>) -> Done {
     let actors = cx.authority.ledger().actors().await.map_err(unavailable)?;
-    Ok(rows(actors.iter().map(to_json)))
+    let now_ms = cx.principal.frame().at_ms;
+    Ok(rows(actors.iter().map(|actor| to_json(actor, now_ms))))
 }
 
 pub(super) async fn show(cx: &Cx<'_>, name: &str, verify: bool) -> Done {
@@ -117,7 +186,7 @@ pub(super) async fn show(cx: &Cx<'_>, name: &str, verify: bool) -> Done {
         .bindings(&scope)
         .await
         .map_err(unavailable)?;
-    let mut out = to_json(&actor);
+    let mut out = to_json(&actor, cx.principal.frame().at_ms);
     out["bindings"] = bindings
         .iter()
         .map(|(vendor, b)| binding_json(vendor, b))

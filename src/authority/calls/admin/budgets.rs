@@ -10,7 +10,8 @@ use serde_json::json;
 
 pub(super) async fn show(cx: &Cx<'_>, name: &str) -> Done {
     let (actor, scope) = found!(cx, "budget.show", cx.target(name).await?);
-    let day = day_of(cx.principal.frame().at_ms, &actor.zone).to_string();
+    let now_ms = cx.principal.frame().at_ms;
+    let day = day_of(now_ms, &actor.zone).to_string();
     let ledger = cx.authority.ledger();
     let reservations = ledger
         .reservations(&scope, &day)
@@ -23,7 +24,7 @@ pub(super) async fn show(cx: &Cx<'_>, name: &str) -> Done {
         .map(|r| r.amount_minor)
         .sum();
     Ok(told(json!({
-        "actor_omni": scope.actor().to_string(), "day": day, "time_zone": actor.zone.name(),
+        "actor_omni": scope.actor().to_string(), "day": day, "time_zone": actor.zone.name_at(now_ms),
         "spent_minor": spent, "reservations": reservations,
     })))
 }

@@ -58,6 +58,8 @@ pub enum AdminCall {
     },
     /// A new actor.
     ActorCreate(Box<NewActor>),
+    /// What an actor is called, or how its days are counted.
+    ActorUpdate(ActorUpdate),
     /// Every actor.
     ActorList,
     /// One actor, its derivation and its bindings.
@@ -177,6 +179,17 @@ pub struct NewActor {
     pub time_zone: Option<String>,
 }
 
+/// What is to be changed of an actor; what is none stays.
+#[derive(Debug, Clone)]
+pub struct ActorUpdate {
+    /// Which.
+    pub actor: String,
+    /// A name for people.
+    pub display_name: Option<String>,
+    /// The zone of its day. It starts when the day that is being spent is over in both zones.
+    pub time_zone: Option<String>,
+}
+
 impl AdminCall {
     /// What the row calls it.
     pub(super) const fn tool(&self) -> &'static str {
@@ -188,6 +201,7 @@ impl AdminCall {
             Self::TokenRevoke { .. } => "token.revoke",
             Self::TokenRotate { .. } => "token.rotate",
             Self::ActorCreate(_) => "actor.create",
+            Self::ActorUpdate(_) => "actor.update",
             Self::ActorList => "actor.list",
             Self::ActorShow { .. } => "actor.show",
             Self::Grant(_) => "actor.grant",
@@ -235,6 +249,7 @@ pub(super) async fn run(cx: &Cx<'_>, call: &AdminCall) -> Done {
         AdminCall::TokenRevoke { id } => tokens::revoke(cx, id).await,
         AdminCall::TokenRotate { id, overlap_ms } => tokens::rotate(cx, id, *overlap_ms).await,
         AdminCall::ActorCreate(new) => actors::create(cx, new).await,
+        AdminCall::ActorUpdate(update) => actors::update(cx, update).await,
         AdminCall::ActorList => actors::list(cx).await,
         AdminCall::ActorShow { actor, verify } => actors::show(cx, actor, *verify).await,
         AdminCall::Grant(request) => grants::change(cx, request, Grant::Give).await,
