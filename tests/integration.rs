@@ -25,6 +25,7 @@ mod it {
     mod sdk;
     mod seam;
     pub(crate) mod shop;
+    mod statements;
     mod stdio;
     mod tools;
     mod zones;

@@ -193,6 +193,15 @@ pub struct MemoryFacts {
     pub last_piece: Option<Stored>,
 }
 
+/// What reading a statement decides on.
+#[derive(Debug, Clone, Default)]
+pub struct StatementFacts {
+    /// The salt of the actor's statements.
+    pub salt: SaltFacts,
+    /// What was kept, sealed; none once it is erased.
+    pub sealed: Option<Vec<u8>>,
+}
+
 /// Money set aside for an accepted spend.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Reservation {
@@ -657,6 +666,12 @@ pub trait Ledger: Send + Sync {
         scope: &'a ActorScope,
         slot: Slot,
     ) -> Later<'a, Result<SaltFacts, LedgerError>>;
+    /// What an actor's agent stated for the record in an event.
+    fn statement<'a>(
+        &'a self,
+        scope: &'a ActorScope,
+        event_id: &'a str,
+    ) -> Later<'a, Result<StatementFacts, LedgerError>>;
     /// Every kept version of a namespace, newest first.
     fn history<'a>(
         &'a self,
@@ -717,6 +732,12 @@ pub trait Ledger: Send + Sync {
         reach: &'a AuditReach,
         filter: &'a EventFilter,
     ) -> Later<'a, Result<Vec<LoggedEvent>, LedgerError>>;
+    /// One event by its id.
+    fn event<'a>(
+        &'a self,
+        reach: &'a AuditReach,
+        event_id: &'a str,
+    ) -> Later<'a, Result<Option<LoggedEvent>, LedgerError>>;
     /// How many events there are; changes wake feeds.
     fn log_size(&self) -> Later<'_, Result<u64, LedgerError>>;
     /// A receiver of the log's size, whoever wrote, in this process or another.
@@ -806,6 +827,14 @@ pub trait Vault: Send + Sync {
         salt: &Salt,
         event_id: &str,
         text: &[u8],
+    ) -> Result<Vec<u8>, VaultError>;
+    /// Opens what [`Vault::seal`] made for the same actor, salt and event.
+    fn unseal(
+        &self,
+        scope: &ActorScope,
+        salt: &Salt,
+        event_id: &str,
+        sealed: &[u8],
     ) -> Result<Vec<u8>, VaultError>;
     /// Removes what an erased or never committed pointer left.
     fn remove<'a>(&'a self, object_key: &'a str) -> Later<'a, Result<(), VaultError>>;

@@ -44,6 +44,15 @@ pub enum Verb {
         #[arg(long, value_name = "N")]
         limit: Option<u32>,
     },
+    /// Read what an agent stated for the record; reading it is on record too.
+    #[command(before_help = "Examples:
+  agentkeys audit statement evt_019a3c5e8f1072b4a6d8c0e2f4a6b8d0
+  agentkeys audit statement evt_019a3c5e8f1072b4a6d8c0e2f4a6b8d0 --json")]
+    Statement {
+        /// The event: `agentkeys audit list --tool agentkeys.audit.append` shows them.
+        #[arg(value_name = "EVENT_ID")]
+        event_id: String,
+    },
     /// Show the newest events, then each as it happens.
     #[command(before_help = "Examples:
   agentkeys audit tail
@@ -107,6 +116,7 @@ pub async fn run(cmd: AuditCmd, ctx: &Ctx) -> Result<(), Problem> {
                 None => log.from(0).await.map(|_| ()),
             }
         }
+        Verb::Statement { event_id } => statement(ctx, event_id).await,
         Verb::Tail {
             filters,
             limit,
@@ -117,6 +127,25 @@ pub async fn run(cmd: AuditCmd, ctx: &Ctx) -> Result<(), Problem> {
             log.tail(limit, !no_follow).await
         }
     }
+}
+
+async fn statement(ctx: &Ctx, event_id: String) -> Result<(), Problem> {
+    let answer = ctx.admin(AdminCall::AuditStatement { event_id }).await?;
+    let out = ctx.out;
+    out.answer(&answer, || {
+        let field = |key: &str| text(&answer, key).to_owned();
+        out.fields(&[
+            ("event", field("event_id")),
+            ("time", field("ts")),
+            ("actor", field("actor_omni")),
+            ("vendor", field("vendor")),
+            ("token", field("token_id")),
+        ])?;
+        out.line("stated:")?;
+        // In an agent's own words, so a line of it is cleaned like anybody's.
+        let stated = serde_json::to_string_pretty(&answer["statement"]);
+        out.lines(&stated.unwrap_or_default())
+    })
 }
 
 /// The log, opened for one reading that is on record.

@@ -65,6 +65,19 @@ impl Conditions {
     }
 }
 
+/// One event, if it is within reach.
+pub(super) fn one(
+    c: &Connection,
+    reach: &AuditReach,
+    event_id: &str,
+) -> Result<Option<LoggedEvent>> {
+    let mut only = Conditions::default();
+    only.add("event_id = ", Some(event_id.to_owned()));
+    only.reach(reach);
+    let sql = format!("SELECT {EVENT} FROM audit_event{}", only.text);
+    rows::one(c, &sql, params_from_iter(only.values), rows::event)
+}
+
 /// A search of the log, one stretch of it after the other. Most filters have no index and may
 /// match nothing: looked for in one statement, that would keep a connection, and every page of
 /// the write-ahead log, for as long as a walk through all of it takes.

@@ -7,7 +7,7 @@ use super::rows::{
 use crate::authority::identity::Omni;
 use crate::authority::ports::{
     ActorName, Admission, CapRow, Heads, MemoryFacts, Reservation, SaltFacts, SealedKey, Slot,
-    SpendFacts, SpendQuery, Stored, TokenRow, VendorRow,
+    SpendFacts, SpendQuery, StatementFacts, Stored, TokenRow, VendorRow,
 };
 use crate::authority::principal::{Actor, ActorScope, Binding};
 use crate::authority::words::{Namespace, NamespaceSet};
@@ -67,6 +67,19 @@ pub(super) fn salt(c: &Connection, actor: Omni, slot: Slot) -> Result<SaltFacts>
         Sql::new(|| format!("SELECT {SALT} FROM salt WHERE actor = ?1 AND slot = ?2"));
     let found = rows::one(c, &SQL, (actor.as_bytes(), slot.as_str()), rows::salt)?;
     Ok(found.unwrap_or_default())
+}
+
+pub(super) fn statement(
+    c: &Connection,
+    scope: &ActorScope,
+    event_id: &str,
+) -> Result<StatementFacts> {
+    let actor = scope.actor();
+    let sql = "SELECT sealed FROM statement WHERE actor = ?1 AND event_id = ?2";
+    Ok(StatementFacts {
+        salt: salt(c, actor, Slot::Statements)?,
+        sealed: rows::one(c, sql, (actor.as_bytes(), event_id), rows::single)?,
+    })
 }
 
 pub(super) fn memory(

@@ -9,7 +9,7 @@ use crate::authority::identity::Omni;
 use crate::authority::ports::{
     ActorName, Admission, AuditReach, CapRow, Committed, EventFilter, Heads, Lane, Later, Ledger,
     LedgerError, LoggedEvent, MemoryFacts, Reservation, SaltFacts, SealedKey, Slot, SpendFacts,
-    SpendQuery, Stored, TokenRow, Unit, VendorRow,
+    SpendQuery, StatementFacts, Stored, TokenRow, Unit, VendorRow,
 };
 use crate::authority::principal::{Actor, ActorScope, Binding};
 use crate::authority::words::Namespace;
@@ -173,6 +173,18 @@ impl Ledger for SqliteLedger {
         self.inline(move |c| read::salt(c, scope.actor(), slot))
     }
 
+    fn statement<'a>(
+        &'a self,
+        scope: &'a ActorScope,
+        event_id: &'a str,
+    ) -> Later<'a, Result<StatementFacts, LedgerError>> {
+        Box::pin(async move {
+            self.pool
+                .snapshot(|c| read::statement(c, scope, event_id))
+                .map_err(|e| failed(&e))
+        })
+    }
+
     fn history<'a>(
         &'a self,
         scope: &'a ActorScope,
@@ -287,6 +299,14 @@ impl Ledger for SqliteLedger {
                 }
             }
         })
+    }
+
+    fn event<'a>(
+        &'a self,
+        reach: &'a AuditReach,
+        event_id: &'a str,
+    ) -> Later<'a, Result<Option<LoggedEvent>, LedgerError>> {
+        self.inline(move |c| events::one(c, reach, event_id))
     }
 
     fn log_size(&self) -> Later<'_, Result<u64, LedgerError>> {

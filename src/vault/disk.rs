@@ -61,21 +61,6 @@ impl DiskVault {
         })
     }
 
-    /// Opens what [`Vault::seal`] made for the same actor, salt and event.
-    pub fn unseal(
-        &self,
-        scope: &ActorScope,
-        salt: &Salt,
-        event_id: &str,
-        sealed: &[u8],
-    ) -> Result<Vec<u8>, VaultError> {
-        let actor = scope.actor();
-        let key = seal::derive(&self.key, actor, Slot::Statements, salt);
-        let key = key.ok_or_else(no_cipher)?;
-        let bound = Bound::statement(actor, event_id);
-        seal::unseal(&key, &bound, sealed).ok_or(VaultError::Integrity)
-    }
-
     fn sealed(&self, place: &Place<'_>, text: &[u8]) -> Result<Vec<u8>, VaultError> {
         let slot = Slot::Memory(place.namespace);
         let key = seal::derive(&self.key, place.actor, slot, place.salt).ok_or_else(no_cipher)?;
@@ -161,6 +146,20 @@ impl Vault for DiskVault {
         let key = key.ok_or_else(no_cipher)?;
         let bound = Bound::statement(actor, event_id);
         seal::seal(&key, &bound, &*self.entropy, text).ok_or_else(no_cipher)
+    }
+
+    fn unseal(
+        &self,
+        scope: &ActorScope,
+        salt: &Salt,
+        event_id: &str,
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, VaultError> {
+        let actor = scope.actor();
+        let key = seal::derive(&self.key, actor, Slot::Statements, salt);
+        let key = key.ok_or_else(no_cipher)?;
+        let bound = Bound::statement(actor, event_id);
+        seal::unseal(&key, &bound, sealed).ok_or(VaultError::Integrity)
     }
 
     fn remove<'a>(&'a self, object_key: &'a str) -> Later<'a, Result<(), VaultError>> {

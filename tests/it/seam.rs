@@ -139,6 +139,10 @@ impl Vault for Remote {
         Ok(text.to_vec())
     }
 
+    fn unseal(&self, _: &ActorScope, _: &Salt, _: &str, all: &[u8]) -> Result<Vec<u8>, VaultError> {
+        Ok(all.to_vec())
+    }
+
     fn remove<'a>(&'a self, _: &'a str) -> Later<'a, Result<(), VaultError>> {
         Box::pin(async { Ok(()) })
     }

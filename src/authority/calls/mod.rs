@@ -88,7 +88,8 @@ impl InputProblem {
     /// The HTTP status, where it travels as one.
     pub fn status(&self) -> u16 {
         match self.code.rsplit('.').next() {
-            Some("not_found" | "version_not_found") => 404,
+            Some("not_found" | "version_not_found" | "event_not_found") => 404,
+            Some("statement_erased") => 410,
             Some("content_too_large") => 413,
             Some("integrity_error") => 500,
             Some("busy" | "exists") => 409,

@@ -177,6 +177,34 @@ async fn a_memorys_facts_are_its_own() {
 }
 
 #[tokio::test]
+async fn a_statement_is_found_for_its_actor_and_event() {
+    let f = Fixture::new().await;
+    let read = |who: u8, event: &'static str| {
+        let ledger = &f.ledger;
+        async move {
+            let facts = ledger.statement(&scope(who), event).await.unwrap();
+            (facts.salt.salt.map(|s| s.epoch), facts.sealed)
+        }
+    };
+    assert_eq!(read(1, "evt_x").await, (None, None));
+    let keep = Effect::KeepStatement {
+        scope: scope(1),
+        event_id: "evt_x".to_owned(),
+        sealed: vec![1, 2],
+    };
+    f.done(vec![use_salt(Slot::Statements, 0), keep]).await;
+    assert_eq!(read(1, "evt_x").await, (Some(0), Some(vec![1, 2])));
+    assert_eq!(read(1, "evt_y").await, (Some(0), None));
+    assert_eq!(read(2, "evt_x").await, (None, None));
+    f.done(vec![Effect::Erase {
+        scope: scope(1),
+        slot: Slot::Statements,
+    }])
+    .await;
+    assert_eq!(read(1, "evt_x").await, (None, None));
+}
+
+#[tokio::test]
 async fn a_days_spending_counts_all_vendors_and_only_its_own() {
     let f = Fixture::new().await;
     let base = reservation(100);

@@ -57,6 +57,35 @@ fn by(change: impl FnOnce(&mut EventFilter)) -> EventFilter {
 }
 
 #[tokio::test]
+async fn one_event_is_found_by_its_id_within_reach() {
+    let f = Fixture::new().await;
+    let event = Event {
+        id: "evt_one".to_owned(),
+        envelope: vec![7],
+        ..event()
+    };
+    six(&f).await;
+    f.commit(Unit { event, ..row() }).await.unwrap();
+    let find = |reach: AuditReach, id: &'static str| {
+        let ledger = &f.ledger;
+        async move {
+            let found = ledger.event(&reach, id).await.unwrap();
+            found.map(|e| (e.seq, e.envelope))
+        }
+    };
+    let one = Some((7, vec![7]));
+    assert_eq!(find(all(), "evt_one").await, one);
+    assert_eq!(find(some(&[1]), "evt_one").await, one);
+    assert_eq!(find(some(&[2, 1]), "evt_one").await, one);
+    for reach in [some(&[2]), some(&[2, 3]), some(&[])] {
+        assert_eq!(find(reach, "evt_one").await, None);
+    }
+    for id in ["", "evt_two", "evt_one ", "%", "' OR 1=1 --"] {
+        assert_eq!(find(all(), id).await, None, "{id}");
+    }
+}
+
+#[tokio::test]
 async fn every_filter_narrows() {
     let f = Fixture::new().await;
     six(&f).await;

@@ -6,6 +6,7 @@ mod budgets;
 mod grants;
 mod memories;
 mod policies;
+mod statements;
 mod tokens;
 mod vendors;
 
@@ -136,6 +137,11 @@ pub enum AdminCall {
         /// Which.
         decision_id: String,
     },
+    /// Opens what an agent stated for the record.
+    AuditStatement {
+        /// The event that mentions it.
+        event_id: String,
+    },
     /// Takes back a cap of any actor.
     CapRevoke {
         /// Whose.
@@ -215,6 +221,7 @@ impl AdminCall {
             Self::PolicyApply { .. } => "policy.apply",
             Self::PolicyCheck { .. } => "policy.check",
             Self::PolicyExplain { .. } => "policy.explain",
+            Self::AuditStatement { .. } => statements::TOOL,
             Self::CapRevoke { .. } => "cap.revoke",
         }
     }
@@ -278,6 +285,7 @@ pub(super) async fn run(cx: &Cx<'_>, call: &AdminCall) -> Done {
             params,
         } => policies::check(cx, actor, vendor.as_deref(), scope.clone(), params.clone()).await,
         AdminCall::PolicyExplain { decision_id } => policies::explain(cx, decision_id).await,
+        AdminCall::AuditStatement { event_id } => statements::open(cx, event_id).await,
         AdminCall::CapRevoke { actor, cap_id } => tokens::revoke_cap(cx, actor, cap_id).await,
     }
 }
