@@ -81,30 +81,86 @@ impl DemoSet {
     }
 }
 
-/// Makes the demo set.
+/// Makes the demo set. What a run that was cut off has made stays as it is; only tokens whose text
+/// nobody got to see end, and others take their place.
 pub async fn create(authority: &Authority, operator: &Principal) -> Result<DemoSet, Problem> {
-    let actor = admin(authority, operator, new_actor()?).await?;
+    let desk = Desk {
+        authority,
+        operator,
+    };
+    let actor_omni = desk.actor().await?;
     for (namespace, content) in MEMORIES {
-        let put = AdminCall::MemoryPut {
-            actor: ACTOR.to_owned(),
-            namespace,
-            content: Secret::new(content.to_owned()),
-        };
-        admin(authority, operator, put).await?;
+        desk.remember(namespace, content).await?;
     }
     let mut vendors = Vec::new();
     for (vendor, rail) in [
         (XIAOZHI_VENDOR, Rail::Xiaozhi),
         (ARK_VENDOR, Rail::VolcanoArk),
     ] {
-        let create = AdminCall::VendorCreate {
-            name: vendor.to_owned(),
-            rail,
-            profile: None,
+        vendors.push(desk.vendor(vendor, rail).await?);
+    }
+    Ok(DemoSet {
+        actor_omni,
+        vendors,
+    })
+}
+
+/// The operator, making what is not there yet.
+struct Desk<'a> {
+    authority: &'a Authority,
+    operator: &'a Principal,
+}
+
+impl Desk<'_> {
+    async fn call(&self, call: AdminCall) -> Result<Value, Problem> {
+        admin(self.authority, self.operator, call).await
+    }
+
+    /// The rows of a list with this value in a field.
+    async fn rows(&self, list: AdminCall, key: &str, value: &str) -> Result<Vec<Value>, Problem> {
+        let rows = self.call(list).await?;
+        let rows = rows.as_array().into_iter().flatten();
+        Ok(rows.filter(|r| text(r, key) == value).cloned().collect())
+    }
+
+    /// The actor's id.
+    async fn actor(&self) -> Result<String, Problem> {
+        let there = self.rows(AdminCall::ActorList, "alias", ACTOR).await?;
+        let actor = match there.into_iter().next() {
+            Some(actor) => actor,
+            None => self.call(new_actor()?).await?,
         };
-        admin(authority, operator, create).await?;
-        let grant = AdminCall::Grant(Box::new(grant(vendor)));
-        admin(authority, operator, grant).await?;
+        Ok(text(&actor, "actor_omni").to_owned())
+    }
+
+    async fn remember(&self, namespace: Namespace, content: &str) -> Result<(), Problem> {
+        let actor = ACTOR.to_owned();
+        let history = self.call(AdminCall::MemoryHistory { actor, namespace });
+        if history.await? != Value::Array(Vec::new()) {
+            return Ok(());
+        }
+        let put = AdminCall::MemoryPut {
+            actor: ACTOR.to_owned(),
+            namespace,
+            content: Secret::new(content.to_owned()),
+        };
+        self.call(put).await.map(|_| ())
+    }
+
+    async fn vendor(&self, vendor: &'static str, rail: Rail) -> Result<DemoVendor, Problem> {
+        let there = self.rows(AdminCall::VendorList, "vendor", vendor).await?;
+        if there.is_empty() {
+            let create = AdminCall::VendorCreate {
+                name: vendor.to_owned(),
+                rail,
+                profile: None,
+            };
+            self.call(create).await?;
+        }
+        if !self.bound(vendor).await? {
+            self.call(AdminCall::Grant(Box::new(grant(vendor)))).await?;
+        }
+        self.end_unseen(vendor).await?;
         let token = AdminCall::TokenCreate(TokenRequest {
             role: Role::Vendor,
             vendor: Some(vendor.to_owned()),
@@ -113,18 +169,36 @@ pub async fn create(authority: &Authority, operator: &Principal) -> Result<DemoS
             ttl_ms: TOKEN_TTL_MS,
             endpoint: false,
         });
-        let token = admin(authority, operator, token).await?;
-        vendors.push(DemoVendor {
+        let token = self.call(token).await?;
+        Ok(DemoVendor {
             vendor,
             rail,
             token_id: text(&token, "token_id").to_owned(),
             token: Secret::new(text(&token, "token").to_owned()),
-        });
+        })
     }
-    Ok(DemoSet {
-        actor_omni: text(&actor, "actor_omni").to_owned(),
-        vendors,
-    })
+
+    async fn bound(&self, vendor: &str) -> Result<bool, Problem> {
+        let show = AdminCall::ActorShow {
+            actor: ACTOR.to_owned(),
+            verify: false,
+        };
+        let actor = self.call(show).await?;
+        let bindings = actor["bindings"].as_array().into_iter().flatten();
+        Ok(bindings.into_iter().any(|b| text(b, "vendor") == vendor))
+    }
+
+    /// Ends the tokens of a vendor that nobody has used.
+    async fn end_unseen(&self, vendor: &str) -> Result<(), Problem> {
+        let list = AdminCall::TokenList { vendors: true };
+        let tokens = self.rows(list, "vendor", vendor).await?;
+        let unseen = |t: &&Value| text(t, "state") == "active" && t["last_used_at"].is_null();
+        for token in tokens.iter().filter(unseen) {
+            let id = text(token, "token_id").to_owned();
+            self.call(AdminCall::TokenRevoke { id }).await?;
+        }
+        Ok(())
+    }
 }
 
 fn new_actor() -> Result<AdminCall, Problem> {

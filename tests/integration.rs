@@ -19,6 +19,7 @@ mod it {
     mod cut;
     mod durability;
     mod endpoint;
+    mod init;
     mod memory;
     mod operations;
     mod refusals;

@@ -3,7 +3,7 @@
 use super::{Ctx, log_to_stderr};
 use crate::config::{self, Config, Flags};
 use crate::demo_set::{self, DemoSet};
-use crate::folder::{Folder, write_private};
+use crate::folder::{Begun, Folder, write_private};
 use crate::problem::{Exit, Problem};
 use clap::Args;
 use serde_json::json;
@@ -11,10 +11,13 @@ use std::path::Path;
 
 /// Create the data folder: keys, ledger, vault, default policy.
 #[derive(Debug, Args)]
-#[command(before_help = "Examples:
+#[command(
+    before_help = "Examples:
   agentkeys init
   agentkeys init --demo
-  agentkeys init --domain example.com --dir /var/lib/agentkeys")]
+  agentkeys init --domain example.com --dir /var/lib/agentkeys",
+    after_help = "A run that was cut off is gone on with by running it again."
+)]
 pub struct InitCmd {
     /// Also make the demo set: one actor with three memories, two vendors with a token each.
     #[arg(long)]
@@ -65,7 +68,13 @@ pub async fn run(cmd: &InitCmd, ctx: &Ctx) -> Result<(), Problem> {
     if file.exists() {
         keeps(&file, &config, url.as_deref())?;
     }
-    let folder = Folder::create(&dir, config.limits()).await?;
+    let went_on = Begun::left_in(&dir)?.is_some();
+    let begun = if cmd.demo { Begun::Demo } else { Begun::Plain };
+    let folder = Folder::begin(&dir, config.limits(), begun).await?;
+    if went_on {
+        ctx.out
+            .note("An earlier run was cut off here; this one goes on with it.");
+    }
     if !file.exists() {
         write_private(&file, config::default_file(url.as_deref()).as_bytes())?;
     }
@@ -74,7 +83,9 @@ pub async fn run(cmd: &InitCmd, ctx: &Ctx) -> Result<(), Problem> {
     } else {
         None
     };
-    report(ctx, &folder, &file, url.as_deref(), demo.as_ref())
+    report(ctx, &folder, &file, url.as_deref(), demo.as_ref())?;
+    // Not before: of an answer that nobody got, another run gives the tokens anew.
+    folder.finish()
 }
 
 fn keeps(file: &Path, config: &Config, url: Option<&str>) -> Result<(), Problem> {

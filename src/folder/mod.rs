@@ -4,7 +4,10 @@
 /// The clock and the randomness of the machine.
 pub mod system;
 
+mod begun;
 mod caps;
+
+pub use begun::Begun;
 
 use crate::authority::found::{self, purpose};
 use crate::authority::identity::Omni;
@@ -36,20 +39,51 @@ const OPERATOR: &str = "operator_omni";
 impl Folder {
     /// Creates the folder and founds an authority in it. Safe to run again after a crash.
     pub async fn create(dir: &Path, limits: Limits) -> Result<Self, Problem> {
-        if dir.join("keys/root.key").exists() && ledger_path(dir).exists() {
-            let opened = Self::open(dir, limits).await;
-            if opened.is_ok() {
-                return Err(Problem::new(
-                    Exit::Config,
-                    "agentkeys.folder.exists",
-                    format!("{} holds an authority already", dir.display()),
-                    "use it as it is, or choose another folder with --dir",
-                ));
+        match Self::founded(dir, limits).await {
+            Some(_) => Err(exists(dir)),
+            None => Self::make(dir, limits, None).await,
+        }
+    }
+
+    /// The same for a run of `init`, which does more than that: until [`Folder::finish`] another
+    /// run goes on with what this one began.
+    pub async fn begin(dir: &Path, limits: Limits, begun: Begun) -> Result<Self, Problem> {
+        let Some(folder) = Self::founded(dir, limits).await else {
+            return Self::make(dir, limits, Some(begun)).await;
+        };
+        match (Begun::left_in(dir)?, begun) {
+            (None, _) => Err(exists(dir)),
+            (Some(Begun::Demo), Begun::Plain) => Err(unfinished(dir)),
+            (Some(_), _) => {
+                begun.mark(dir)?;
+                Ok(folder)
             }
         }
+    }
+
+    /// The run of `init` is over, and its answer out.
+    pub fn finish(&self) -> Result<(), Problem> {
+        for dir in [&self.dir, &self.dir.join("keys")] {
+            sweep(dir).map_err(|e| io(dir, &e))?;
+        }
+        Begun::unmark(&self.dir)
+    }
+
+    /// The authority that is there already, if it can be opened.
+    async fn founded(dir: &Path, limits: Limits) -> Option<Self> {
+        if dir.join("keys/root.key").exists() && ledger_path(dir).exists() {
+            return Self::open(dir, limits).await.ok();
+        }
+        None
+    }
+
+    async fn make(dir: &Path, limits: Limits, begun: Option<Begun>) -> Result<Self, Problem> {
         let there = existing(dir);
         private_dir(dir)?;
         shut_if_empty(dir)?;
+        if let Some(begun) = begun {
+            begun.mark(dir)?;
+        }
         private_dir(&dir.join("keys"))?;
         private_dir(&dir.join("vault"))?;
         let entropy = SystemEntropy;
@@ -165,12 +199,14 @@ fn keep_names(dir: &Path, there: &Path) -> Result<(), Problem> {
     let whole = std::path::absolute(dir).map_err(|e| io(dir, &e))?;
     let keys = whole.join("keys");
     let made = keys.ancestors().take_while(|a| *a != there);
-    for path in made.chain([there]) {
-        std::fs::File::open(path)
-            .and_then(|folder| folder.sync_all())
-            .map_err(|e| io(path, &e))?;
-    }
-    Ok(())
+    made.chain([there]).try_for_each(sync)
+}
+
+/// Makes the names in a folder durable.
+fn sync(dir: &Path) -> Result<(), Problem> {
+    std::fs::File::open(dir)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|e| io(dir, &e))
 }
 
 /// Refuses keys that anyone but their owner can reach: they may have been read already.
@@ -223,20 +259,58 @@ fn root_key(dir: &Path, create: bool) -> Result<RootKey, Problem> {
         .ok_or_else(|| broken("its root key is damaged; restore keys/root.key"))
 }
 
-/// Writes a new file that only its owner can read, and makes it durable.
+/// Writes a new file that only its owner can read: all of it or, if a crash comes between, nothing.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
+    // A link, unlike a rename, never takes the place of what somebody else put there.
+    place(path, bytes, |written| std::fs::hard_link(written, path))
+}
+
+/// The same in place of what is there.
+fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
+    place(path, bytes, |written| std::fs::rename(written, path))
+}
+
+/// How the names of files end that are not whole yet.
+const BESIDE: &str = "half-written";
+
+/// Removes what runs that were killed left beside its place.
+fn sweep(dir: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|end| end == BESIDE) {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a file beside its place, and puts it there when it is whole and durable.
+fn place(
+    path: &Path,
+    bytes: &[u8],
+    put: impl FnOnce(&Path) -> std::io::Result<()>,
+) -> Result<(), Problem> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
+    let mut beside = path.to_owned().into_os_string();
+    // Nobody else's: two at the same moment must not write into one file.
+    beside.push(format!(".{}.{BESIDE}", std::process::id()));
+    let beside = PathBuf::from(beside);
     let write = || {
         let mut file = std::fs::OpenOptions::new()
             .write(true)
-            .create_new(true)
+            .create(true)
+            .truncate(true)
             .mode(0o600)
-            .open(path)?;
+            .open(&beside)?;
         file.write_all(bytes)?;
-        file.sync_all()
+        file.sync_all()?;
+        put(&beside)
     };
-    write().map_err(|e| io(path, &e))
+    let written = write().map_err(|e| io(path, &e));
+    // After a rename it is gone already.
+    let _ = std::fs::remove_file(&beside);
+    written
 }
 
 /// Nothing longer is a token, or a file with one in it.
@@ -294,6 +368,24 @@ fn shut_if_empty(dir: &Path) -> Result<(), Problem> {
     }
     let owner_only = std::fs::Permissions::from_mode(0o700);
     std::fs::set_permissions(dir, owner_only).map_err(|e| io(dir, &e))
+}
+
+fn exists(dir: &Path) -> Problem {
+    Problem::new(
+        Exit::Config,
+        "agentkeys.folder.exists",
+        format!("{} holds an authority already", dir.display()),
+        "use it as it is, or choose another folder with --dir",
+    )
+}
+
+fn unfinished(dir: &Path) -> Problem {
+    Problem::new(
+        Exit::Config,
+        "agentkeys.folder.unfinished",
+        format!("a run of `init --demo` was cut off in {}", dir.display()),
+        "run `agentkeys init --demo` again, which goes on with it, or choose another folder with --dir",
+    )
 }
 
 fn io(path: &Path, error: &std::io::Error) -> Problem {
