@@ -22,6 +22,7 @@ mod it {
     mod init;
     mod memory;
     mod operations;
+    mod picture;
     mod refusals;
     mod sdk;
     mod seam;
