@@ -4,18 +4,11 @@
 //! Inside one process nobody signs; there a checked value is passed on. What is verified here is
 //! who signed what and when; whether it was revoked or spent is the ledger's to say.
 
-pub mod key;
-
 use super::identity::Omni;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use key::{CapKey, PublicRing};
+use super::jws::key::{PublicRing, SigningKey};
+use super::jws::{self, FormError, MAX_BYTES, SignError, Unverified};
 use serde::{Deserialize, Serialize};
 
-/// Nothing longer is looked at, and nothing longer is signed.
-pub const MAX_BYTES: usize = 4096;
-
-const ALG: &str = "ES256";
 const TYP: &str = "agentkeys-cap+jwt";
 
 /// The one operation a cap allows.
@@ -141,7 +134,7 @@ pub struct CapClaims {
     /// Its id, by which it is revoked and spent.
     pub jti: String,
     /// Whose data it is about; bare hex on the wire.
-    #[serde(with = "bare_omni")]
+    #[serde(with = "jws::bare_omni")]
     pub sub: Omni,
     /// The one vendor that may spend it.
     pub vendor: String,
@@ -214,20 +207,6 @@ impl CapClaims {
     }
 }
 
-/// Why a cap was not signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SignError {
-    /// The claims contradict each other.
-    #[error("the cap's claims contradict each other")]
-    Claims,
-    /// It would be longer than a verifier accepts.
-    #[error("the cap would be longer than 4096 bytes")]
-    TooLarge,
-    /// The signing itself failed.
-    #[error("the cap could not be signed")]
-    Crypto,
-}
-
 /// Why a cap is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CapError {
@@ -273,26 +252,22 @@ impl CapError {
     }
 }
 
-/// The protected header, exactly. Any other member is refused, so that neither `jku`, `jwk`, `x5u`
-/// and `x5c` can bring a key along nor `crit` a meaning we do not know (RFC 8725 §3.10).
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Header<'a> {
-    #[serde(borrow)]
-    alg: std::borrow::Cow<'a, str>,
-    #[serde(borrow)]
-    typ: std::borrow::Cow<'a, str>,
-    #[serde(borrow)]
-    kid: std::borrow::Cow<'a, str>,
+impl From<FormError> for CapError {
+    fn from(error: FormError) -> Self {
+        match error {
+            FormError::TooLarge => Self::TooLarge,
+            FormError::Malformed => Self::Malformed,
+        }
+    }
 }
 
 /// Signs a cap. The claims' lifetime and classes are checked once more here, because after this
 /// nobody can take them back offline.
-pub fn sign(claims: &CapClaims, key: &CapKey) -> Result<String, SignError> {
+pub fn sign(claims: &CapClaims, key: &SigningKey) -> Result<String, SignError> {
     if !claims.fits() || claims.aud != claims.data_class.audience() {
         return Err(SignError::Claims);
     }
-    let text = compact(TYP, claims, key)?;
+    let text = jws::sign(TYP, claims, key)?;
     if text.len() > MAX_BYTES {
         return Err(SignError::TooLarge);
     }
@@ -322,26 +297,8 @@ pub struct RevokedCap {
 }
 
 /// Signs the list with the caps' own keys; its `typ` keeps it from being taken for a cap.
-pub fn sign_revoked(list: &RevokedList<'_>, key: &CapKey) -> Result<String, SignError> {
-    compact("agentkeys-revoked-caps+jwt", list, key)
-}
-
-/// A compact JWS (RFC 7515 §7.1).
-fn compact(typ: &str, claims: &impl Serialize, key: &CapKey) -> Result<String, SignError> {
-    let header = Header {
-        alg: ALG.into(),
-        typ: typ.into(),
-        kid: key.kid().into(),
-    };
-    let header = serde_json::to_vec(&header).map_err(|_| SignError::Claims)?;
-    let payload = serde_json::to_vec(claims).map_err(|_| SignError::Claims)?;
-    let mut text = URL_SAFE_NO_PAD.encode(header);
-    text.push('.');
-    URL_SAFE_NO_PAD.encode_string(payload, &mut text);
-    let signature = key.sign(text.as_bytes()).ok_or(SignError::Crypto)?;
-    text.push('.');
-    URL_SAFE_NO_PAD.encode_string(signature, &mut text);
-    Ok(text)
+pub fn sign_revoked(list: &RevokedList<'_>, key: &SigningKey) -> Result<String, SignError> {
+    jws::sign("agentkeys-revoked-caps+jwt", list, key)
 }
 
 /// Verifies a cap: size, parts, header, claims, issuer, audience, time, and only then the
@@ -354,19 +311,9 @@ pub fn verify(
     now_unix: u64,
     issuer: &str,
 ) -> Result<CapClaims, CapError> {
-    if text.len() > MAX_BYTES {
-        return Err(CapError::TooLarge);
-    }
-    let (signed, signature) = text.rsplit_once('.').ok_or(CapError::Malformed)?;
-    let (header, payload) = signed.split_once('.').ok_or(CapError::Malformed)?;
-    let header = decode_object(header)?;
-    let header: Header<'_> = serde_json::from_slice(&header).map_err(|_| CapError::Malformed)?;
-    if header.alg != ALG || header.typ != TYP {
-        return Err(CapError::Malformed);
-    }
-    let key = ring.get(&header.kid).ok_or(CapError::UnknownKey)?;
-    let claims: CapClaims =
-        serde_json::from_slice(&decode_object(payload)?).map_err(|_| CapError::Malformed)?;
+    let unverified = Unverified::read(text, TYP)?;
+    let key = ring.get(unverified.kid()).ok_or(CapError::UnknownKey)?;
+    let claims: CapClaims = unverified.claims()?;
     if !claims.fits() {
         return Err(CapError::Malformed);
     }
@@ -382,50 +329,10 @@ pub fn verify(
     if now_unix >= claims.exp {
         return Err(CapError::Expired);
     }
-    // A signature of another length is malformed, not false: 64 bytes are r ‖ s (RFC 7518 §3.4).
-    let signature: [u8; 64] = decode(signature)?
-        .try_into()
-        .map_err(|_| CapError::Malformed)?;
-    if !key.verify(signed.as_bytes(), &signature) {
+    if !unverified.is_signed_by(key)? {
         return Err(CapError::BadSignature);
     }
     Ok(claims)
-}
-
-/// Canonical base64url only: padding and stray trailing bits are refused, so that a cap has one
-/// spelling and a list of revoked or spent ones cannot be walked around.
-fn decode(part: &str) -> Result<Vec<u8>, CapError> {
-    URL_SAFE_NO_PAD
-        .decode(part)
-        .map_err(|_| CapError::Malformed)
-}
-
-/// A part that holds a JSON object; serde alone would read an array as a struct, too.
-fn decode_object(part: &str) -> Result<Vec<u8>, CapError> {
-    let json = decode(part)?;
-    if json.first() == Some(&b'{') {
-        Ok(json)
-    } else {
-        Err(CapError::Malformed)
-    }
-}
-
-/// An omni in a claim: 64 hex digits without `0x`, and no other form.
-mod bare_omni {
-    use super::Omni;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(omni: &Omni, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&omni.bare())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(de: D) -> Result<Omni, D::Error> {
-        let text = String::deserialize(de)?;
-        if text.starts_with("0x") {
-            return Err(serde::de::Error::custom("an omni in a claim has no 0x"));
-        }
-        text.parse().map_err(serde::de::Error::custom)
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! The first Unit of a new authority: the operator's master actor, the keys, the first policy.
 //! One commit, so that an authority either exists whole or is founded again.
 
-use super::cap::key::CapKey;
 use super::event::{Ending, Row, Subject};
 use super::identity::{Omni, Wallet};
+use super::jws::key::SigningKey;
 use super::keys::RootKey;
 use super::policy::PolicySource;
 use super::ports::{Clock, Effect, Entropy, Lane, Ledger, Test, Unit};
@@ -58,7 +58,7 @@ pub async fn found(
     let now_ms = clock.now_ms();
     let operator = Omni::master(&wallet.address());
     let key = |e: super::keys::SealBroken| FoundingError::Key(e.to_string());
-    let cap = CapKey::generate(&aws_lc_rs::rand::SystemRandom::new())
+    let cap = SigningKey::generate(&aws_lc_rs::rand::SystemRandom::new())
         .map_err(|e| FoundingError::Key(e.to_string()))?;
     let mut vault = [0; 32];
     entropy.fill(&mut vault);

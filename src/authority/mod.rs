@@ -12,6 +12,7 @@ pub mod event;
 pub mod found;
 pub mod identity;
 pub mod inspect;
+pub mod jws;
 pub mod keys;
 pub mod limits;
 pub mod policy;

@@ -843,15 +843,15 @@ pub trait Vault: Send + Sync {
 /// Signs and checks caps. The broker's cap RPCs fit behind it.
 pub trait CapAuthority: Send + Sync {
     /// Signs claims into the cap's text.
-    fn sign(&self, claims: &super::cap::CapClaims) -> Result<String, super::cap::SignError>;
+    fn sign(&self, claims: &super::cap::CapClaims) -> Result<String, super::jws::SignError>;
     /// Signs the list of caps that were taken back.
     fn sign_revoked(
         &self,
         list: &super::cap::RevokedList<'_>,
-    ) -> Result<String, super::cap::SignError>;
+    ) -> Result<String, super::jws::SignError>;
     /// Checks a cap's text, offline.
     fn verify(&self, text: &str, now_s: u64)
     -> Result<super::cap::CapClaims, super::cap::CapError>;
     /// The public keys that verify them, as JWKs.
-    fn public_keys(&self) -> Vec<super::cap::key::Jwk>;
+    fn public_keys(&self) -> Vec<super::jws::key::Jwk>;
 }

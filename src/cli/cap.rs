@@ -3,7 +3,7 @@
 use super::Ctx;
 use super::args::{Input, input};
 use crate::authority::calls::admin::AdminCall;
-use crate::authority::cap::MAX_BYTES;
+use crate::authority::jws::MAX_BYTES;
 use crate::authority::event::rfc3339_s;
 use crate::operate::text;
 use crate::problem::Problem;

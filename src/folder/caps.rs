@@ -1,8 +1,9 @@
 //! Caps signed with the folder's own ring.
 
-use crate::authority::cap::key::{CapKey, Jwk, PublicRing};
-use crate::authority::cap::{self, CapClaims, CapError, RevokedList, SignError};
+use crate::authority::cap::{self, CapClaims, CapError, RevokedList};
 use crate::authority::found::purpose;
+use crate::authority::jws::SignError;
+use crate::authority::jws::key::{Jwk, PublicRing, SigningKey};
 use crate::authority::keys::RootKey;
 use crate::authority::ports::{CapAuthority, Ledger};
 use crate::problem::{Exit, Problem};
@@ -10,7 +11,7 @@ use crate::problem::{Exit, Problem};
 /// Signs with the newest key, verifies with all of them.
 pub(super) struct LocalCaps {
     issuer: String,
-    newest: CapKey,
+    newest: SigningKey,
     ring: PublicRing,
 }
 
@@ -39,7 +40,7 @@ impl LocalCaps {
             let pkcs8 = root
                 .open(purpose::CAP, key)
                 .map_err(|e| damaged(e.to_string()))?;
-            let key = CapKey::from_pkcs8(pkcs8).map_err(|e| damaged(e.to_string()))?;
+            let key = SigningKey::from_pkcs8(pkcs8).map_err(|e| damaged(e.to_string()))?;
             ring.insert(key.public().clone());
             newest = Some(key);
         }

@@ -6,8 +6,9 @@ use super::support::{House, wait};
 use agentkeys::authority::admit::{Header, Knock, Wants};
 use agentkeys::authority::calls::memory::{Mode, Put};
 use agentkeys::authority::calls::{Answer, Call};
-use agentkeys::authority::cap::key::Jwk;
-use agentkeys::authority::cap::{CapClaims, CapError, RevokedList, SignError};
+use agentkeys::authority::cap::{CapClaims, CapError, RevokedList};
+use agentkeys::authority::jws::SignError;
+use agentkeys::authority::jws::key::Jwk;
 use agentkeys::authority::ports::{
     CapAuthority, EventFilter, Kept, Later, Place, Salt, Vault, VaultError,
 };

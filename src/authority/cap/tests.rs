@@ -1,20 +1,23 @@
 #![allow(clippy::unwrap_used)]
 
-use super::key::KeyError;
 use super::*;
+use crate::authority::jws::forge;
+use crate::authority::jws::key::{KeyError, PublicKey};
 use crate::secret::Secret;
 use aws_lc_rs::rand::SystemRandom;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 const NOW: u64 = 1_700_000_000;
 const ISSUER: &str = "urn:agentkeys:test";
 
-fn key() -> CapKey {
-    CapKey::generate(&SystemRandom::new()).unwrap()
+fn key() -> SigningKey {
+    SigningKey::generate(&SystemRandom::new()).unwrap()
 }
 
-fn ring(key: &CapKey) -> PublicRing {
+fn ring(key: &SigningKey) -> PublicRing {
     [key.public().clone()].into_iter().collect()
 }
 
@@ -50,20 +53,13 @@ fn b64(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Any header and payload, signed by `key` all the same.
-fn forge(key: &CapKey, header: &str, payload: &str) -> String {
-    let signed = format!("{}.{}", b64(header), b64(payload));
-    let signature = key.sign(signed.as_bytes()).unwrap();
-    format!("{signed}.{}", b64(signature))
-}
-
-fn header(key: &CapKey) -> Map<String, Value> {
+fn header(key: &SigningKey) -> Map<String, Value> {
     let header = json!({"alg": "ES256", "typ": "agentkeys-cap+jwt", "kid": key.kid()});
     header.as_object().cloned().unwrap()
 }
 
 /// A well-signed memory cap with some of its claims replaced.
-fn edited(key: &CapKey, edit: impl Fn(&mut Value)) -> Result<CapClaims, CapError> {
+fn edited(key: &SigningKey, edit: impl Fn(&mut Value)) -> Result<CapClaims, CapError> {
     let mut payload = serde_json::to_value(claims(memory())).unwrap();
     edit(&mut payload);
     let header = Value::Object(header(key)).to_string();
@@ -348,14 +344,14 @@ fn the_ttl_is_clamped_and_never_nothing() {
 #[test]
 fn a_key_survives_being_kept_and_does_not_print() {
     let key = key();
-    let again = CapKey::from_pkcs8(Secret::new(key.pkcs8().expose().clone())).unwrap();
+    let again = SigningKey::from_pkcs8(Secret::new(key.pkcs8().expose().clone())).unwrap();
     assert_eq!(again.kid(), key.kid());
     let text = sign(&claims(memory()), &again).unwrap();
     assert!(verify(&text, &ring(&key), NOW, ISSUER).is_ok());
     assert!(format!("{key:?}").contains("•••"));
-    let wrong = CapKey::from_pkcs8(Secret::new(vec![1, 2, 3]));
+    let wrong = SigningKey::from_pkcs8(Secret::new(vec![1, 2, 3]));
     assert_eq!(wrong.err(), Some(KeyError::Private));
-    let off_curve = super::key::PublicKey::from_sec1(&[4; 65]);
+    let off_curve = PublicKey::from_sec1(&[4; 65]);
     assert_eq!(off_curve.err(), Some(KeyError::Public));
     let jwk = serde_json::to_value(key.public().jwk()).unwrap();
     let names: Vec<_> = jwk.as_object().unwrap().keys().cloned().collect();
@@ -371,7 +367,7 @@ fn a_jwk_and_its_thumbprint_match_the_published_vector() {
         "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
     );
     let point = [vec![4], decode(x), decode(y)].concat();
-    let public = super::key::PublicKey::from_sec1(&point).unwrap();
+    let public = PublicKey::from_sec1(&point).unwrap();
     let jwk = public.jwk();
     assert_eq!((jwk.x.as_str(), jwk.y.as_str()), (x, y));
     assert_eq!(public.kid(), "cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s");

@@ -1,4 +1,4 @@
-//! The keys caps are signed with, and the public half of them as the world sees it.
+//! The keys we sign with, and the public half of them as the world sees it.
 
 use crate::digest::sha256;
 use crate::secret::Secret;
@@ -27,15 +27,15 @@ pub enum KeyError {
     Public,
 }
 
-/// A key that signs caps (ECDSA on P-256).
+/// A key that signs (ECDSA on P-256).
 #[derive(Debug)]
-pub struct CapKey {
+pub struct SigningKey {
     pkcs8: Secret<Vec<u8>>,
     pair: EcdsaKeyPair,
     public: PublicKey,
 }
 
-impl CapKey {
+impl SigningKey {
     /// A new key. The library draws from its own generator and ignores `rng`; it is asked for so
     /// that the caller's signature says where randomness enters.
     pub fn generate(rng: &dyn SecureRandom) -> Result<Self, KeyError> {
@@ -77,7 +77,7 @@ impl CapKey {
     }
 }
 
-/// The public half of a cap key. Cheap to clone.
+/// The public half of a key. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct PublicKey {
     kid: Arc<str>,
@@ -159,7 +159,8 @@ pub struct Jwk {
     pub kid: String,
 }
 
-/// The keys whose caps are accepted: the current one and those whose last cap may still live.
+/// The keys whose signatures are accepted for one use: the current one, and those before it whose
+/// last signature may still be in somebody's hands.
 #[derive(Debug, Clone, Default)]
 pub struct PublicRing(BTreeMap<Arc<str>, PublicKey>);
 
