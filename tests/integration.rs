@@ -17,6 +17,7 @@ mod it {
     mod commands;
     mod cross_rail;
     mod cut;
+    mod devices;
     mod durability;
     mod endpoint;
     mod init;

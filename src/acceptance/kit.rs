@@ -15,7 +15,7 @@ use crate::secret::Secret;
 pub use make::{make, remove};
 
 const FILE: &str = "kit.json";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// A kit as it lies in its folder, with its tokens read.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -34,6 +34,8 @@ pub struct Kit {
     pub bindings: Vec<Bound>,
     /// What the main actor remembers.
     pub memories: Memories,
+    /// Its devices, children of the main actor.
+    pub devices: Vec<Device>,
     /// Its tokens, without their secrets.
     pub tokens: Vec<Token>,
     #[serde(skip)]
@@ -123,6 +125,41 @@ pub struct Memories {
     pub travel: String,
 }
 
+/// A device and the actor it speaks for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Device {
+    /// Whose device it is.
+    pub vendor: String,
+    /// That vendor's name for it.
+    pub device_id: String,
+    /// Its actor.
+    #[serde(flatten)]
+    pub actor: Named,
+}
+
+/// What a token is, and whether it names its actor itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenKind {
+    /// `akv_…`, for every actor of its vendor.
+    Unpinned,
+    /// `akv_…`, for one of them.
+    Pinned,
+    /// A device's JWT, for that device's actor.
+    Jwt,
+}
+
+impl TokenKind {
+    /// In a check's id.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Unpinned => "unpinned",
+            Self::Pinned => "pinned",
+            Self::Jwt => "jwt",
+        }
+    }
+}
+
 /// What became of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -133,7 +170,7 @@ pub enum TokenState {
     Expired,
     /// It was taken back.
     Revoked,
-    /// It was replaced, with no overlap.
+    /// It was replaced, with no overlap; a JWT because its device was registered again.
     RotatedOut,
     /// It replaced another.
     Successor,
@@ -148,8 +185,10 @@ pub struct Token {
     pub state: TokenState,
     /// Its vendor; none for the auditor's.
     pub vendor: Option<String>,
-    /// Whether it is pinned to the main actor.
-    pub pinned: bool,
+    /// What it is. A pinned one is pinned to the main actor.
+    pub kind: TokenKind,
+    /// The device it was signed for.
+    pub device_id: Option<String>,
     /// When its time is over.
     pub expires_at: String,
     /// The file that holds it, beside `kit.json`.
@@ -169,13 +208,25 @@ impl Kit {
         &self,
         vendor: &VendorRef,
         state: TokenState,
-        pinned: bool,
+        kind: TokenKind,
     ) -> Result<Held<'_>, AcceptError> {
         self.find(|t| {
             t.vendor.as_deref() == Some(vendor.vendor.as_str())
                 && t.state == state
-                && t.pinned == pinned
+                && t.kind == kind
         })
+    }
+
+    /// The actor that a token names itself: its device's, or the main one.
+    pub(super) fn actor_of(&self, token_id: &str) -> &Named {
+        let token = self.tokens.iter().find(|t| t.token_id == token_id);
+        let device = token.and_then(|t| {
+            let of = |d: &&Device| {
+                Some(&d.vendor) == t.vendor.as_ref() && Some(&d.device_id) == t.device_id.as_ref()
+            };
+            self.devices.iter().find(of)
+        });
+        device.map_or(&self.actors.main, |d| &d.actor)
     }
 
     /// The token that reads the log.
@@ -311,32 +362,47 @@ pub(super) mod tests {
                 work: "w".to_owned(),
                 travel: "t".to_owned(),
             },
+            devices: Vec::new(),
             tokens: Vec::new(),
             secrets: HashMap::new(),
         };
-        let mut add = |vendor: Option<&str>, state, pinned| {
+        let mut add = |vendor: Option<&str>, state, kind| {
             let number = u8::try_from(kit.tokens.len()).unwrap();
             let (id, text, _) = crate::authority::token::issue([number; 8], [number; 32]);
             let file = format!("{id}.token");
-            kit.secrets
-                .insert(file.clone(), Secret::new(text.expose().to_owned()));
+            let jwt = kind == TokenKind::Jwt;
+            let device_id = jwt.then(|| format!("kit-{state:?}"));
+            if let (Some(device_id), Some(vendor)) = (&device_id, vendor) {
+                kit.devices.push(Device {
+                    vendor: vendor.to_owned(),
+                    device_id: device_id.clone(),
+                    actor: named(&format!("{vendor}.{device_id}"), 'f'),
+                });
+            }
+            let text = if jwt {
+                format!("eyJ.{}.c2ln", text.expose())
+            } else {
+                text.expose().to_owned()
+            };
+            kit.secrets.insert(file.clone(), Secret::new(text));
             kit.tokens.push(Token {
                 token_id: id.to_string(),
                 state,
                 vendor: vendor.map(str::to_owned),
-                pinned,
+                kind,
+                device_id,
                 expires_at: "2026-01-01T00:00:00Z".to_owned(),
                 file,
             });
         };
         for vendor in ["kit-paper-x", "kit-paper-v", "kit-paper-d"] {
             for state in make::STATES {
-                for pinned in [false, true] {
-                    add(Some(vendor), state, pinned);
+                for kind in make::KINDS {
+                    add(Some(vendor), state, kind);
                 }
             }
         }
-        add(None, TokenState::Active, false);
+        add(None, TokenState::Active, TokenKind::Unpinned);
         kit
     }
 
@@ -353,7 +419,7 @@ pub(super) mod tests {
         write(&kit);
         let back = load(dir.path()).unwrap();
         let held = back
-            .token(&back.vendors.first, TokenState::Expired, true)
+            .token(&back.vendors.first, TokenState::Expired, TokenKind::Pinned)
             .unwrap();
         assert_eq!(held.text.expose(), "akv_x");
         assert_eq!(back.auditor().unwrap().expose(), "akv_x");
@@ -363,13 +429,13 @@ pub(super) mod tests {
             write(&kit);
             assert!(load(dir.path()).is_err(), "{file}");
         }
-        kit.format = 2;
+        kit.format = 1;
         write(&kit);
         assert!(
             load(dir.path())
                 .unwrap_err()
                 .to_string()
-                .contains("format 2")
+                .contains("format 1")
         );
     }
 }

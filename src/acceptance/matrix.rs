@@ -5,19 +5,13 @@ mod place;
 
 use super::AcceptError;
 use super::client::Headers;
-use super::kit::{Kit, TokenState};
+use super::kit::{Kit, TokenKind, TokenState};
 use super::mcp::{Ask, HANDSHAKES, TOOLS};
 use place::Place;
 use serde_json::Value;
 
-/// Whether a token names its actor itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// The cause leaves no token to have a kind.
-    None,
-    Unpinned,
-    Pinned,
-}
+/// What the token is; none when the cause leaves no token to be anything.
+type Kind = Option<TokenKind>;
 
 /// Which of the kit's two vendors a request comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,13 +95,23 @@ struct Cause {
     known: Known,
 }
 
-const EITHER: &[Kind] = &[Kind::Unpinned, Kind::Pinned];
-const UNPINNED: &[Kind] = &[Kind::Unpinned];
-const PINNED: &[Kind] = &[Kind::Pinned];
-const NO_KIND: &[Kind] = &[Kind::None];
+const EACH: &[Kind] = &[
+    Some(TokenKind::Unpinned),
+    Some(TokenKind::Pinned),
+    Some(TokenKind::Jwt),
+];
+/// Those that are rotated; a JWT's device is registered again instead.
+const ROTATED: &[Kind] = &[Some(TokenKind::Unpinned), Some(TokenKind::Pinned)];
+const UNPINNED: &[Kind] = &[Some(TokenKind::Unpinned)];
+/// Those that name their actor themselves. Also for what is refused before anybody looks at the
+/// token: with all kinds a run would come too close to what strangers may be refused in a minute.
+const PINNED: &[Kind] = &[Some(TokenKind::Pinned), Some(TokenKind::Jwt)];
+const JWT: &[Kind] = &[Some(TokenKind::Jwt)];
+const NO_KIND: &[Kind] = &[None];
 
 const MISSING: &str = "agentkeys.auth.token_missing";
 const EXPIRED: &str = "agentkeys.auth.token_expired";
+const REVOKED: &str = "agentkeys.auth.token_revoked";
 const FORBIDDEN: &str = "agentkeys.auth.actor_forbidden";
 const MALFORMED: &str = "agentkeys.http.request_malformed";
 const MISMATCH: &str = "agentkeys.auth.actor_mismatch";
@@ -169,60 +173,66 @@ const CAUSES: &[Cause] = &[
     token(
         "token.expired",
         Bearer::Over(TokenState::Expired),
-        EITHER,
+        EACH,
         EXPIRED,
     ),
     token(
         "token.revoked",
         Bearer::Over(TokenState::Revoked),
-        EITHER,
-        "agentkeys.auth.token_revoked",
+        EACH,
+        REVOKED,
     ),
     token(
         "token.rotated_out",
         Bearer::Over(TokenState::RotatedOut),
-        EITHER,
+        ROTATED,
         EXPIRED,
+    ),
+    token(
+        "token.registered_again",
+        Bearer::Over(TokenState::RotatedOut),
+        JWT,
+        REVOKED,
     ),
     Cause {
         sides: Sides::Only(Side::Second),
-        ..actor("token.of_another_vendor", Says::Foreign, EITHER, FORBIDDEN)
+        ..actor("token.of_another_vendor", Says::Foreign, EACH, FORBIDDEN)
     },
-    token("token.in_query", Bearer::InQuery, EITHER, MISSING),
-    // The two tokens are the unpinned and the pinned one, in one request.
+    token("token.in_query", Bearer::InQuery, PINNED, MISSING),
+    // Two tokens of different kinds, in one request.
     Cause {
         status: 400,
         ..token("token.twice", Bearer::Twice, NO_KIND, MALFORMED)
     },
     actor("actor.missing", Says::Absent, UNPINNED, NO_ACTOR),
     actor("actor.empty", Says::Empty, UNPINNED, NO_ACTOR),
-    actor("actor.unknown", Says::Unknown, EITHER, FORBIDDEN),
-    actor("actor.not_bound", Says::Unbound, EITHER, FORBIDDEN),
+    actor("actor.unknown", Says::Unknown, EACH, FORBIDDEN),
+    actor("actor.not_bound", Says::Unbound, EACH, FORBIDDEN),
     Cause {
         sides: Sides::Only(Side::First),
-        ..actor("actor.of_another_vendor", Says::Foreign, EITHER, FORBIDDEN)
+        ..actor("actor.of_another_vendor", Says::Foreign, EACH, FORBIDDEN)
     },
     actor("actor.not_the_pinned", Says::Elsewhere, PINNED, FORBIDDEN),
     Cause {
         status: 400,
         known: Known::Nobody,
-        ..actor("actor.twice", Says::Twice, EITHER, MALFORMED)
+        ..actor("actor.twice", Says::Twice, PINNED, MALFORMED)
     },
-    actor("actor.upper_case", Says::Upper, EITHER, FORBIDDEN),
-    actor("actor.spaces", Says::Spaced, EITHER, FORBIDDEN),
-    actor("actor.unicode", Says::Unicode, EITHER, FORBIDDEN),
+    actor("actor.upper_case", Says::Upper, EACH, FORBIDDEN),
+    actor("actor.spaces", Says::Spaced, EACH, FORBIDDEN),
+    actor("actor.unicode", Says::Unicode, EACH, FORBIDDEN),
     Cause {
         call: Called::ForAnother,
         known: Known::Actor,
         sides: Sides::Both,
-        ..actor("actor.argument_differs", Says::Right, EITHER, MISMATCH)
+        ..actor("actor.argument_differs", Says::Right, EACH, MISMATCH)
     },
     Cause {
         call: Called::NoSuchTool,
         status: 200,
         known: Known::Actor,
         sides: Sides::Both,
-        ..actor("tool.unknown", Says::Right, EITHER, NO_TOOL)
+        ..actor("tool.unknown", Says::Right, EACH, NO_TOOL)
     },
 ];
 
@@ -244,7 +254,7 @@ pub(super) struct Cell {
 pub(super) struct Expect {
     /// Of the answer.
     pub status: u16,
-    /// Any of these codes.
+    /// Any of these codes; of a good answer, its row's reason.
     pub codes: &'static [&'static str],
     pub form: Form,
     pub row: RowExpect,
@@ -257,6 +267,8 @@ pub(super) enum Form {
     Refusal,
     /// A result, for a host that would freeze at a 4xx.
     Result,
+    /// No refusal at all: what else is refused is refused for its own reason.
+    Good,
     /// An error of MCP itself.
     Rpc(i64),
 }

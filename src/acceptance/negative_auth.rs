@@ -2,6 +2,7 @@
 //! exactly one row.
 
 mod caps;
+mod jwts;
 mod pace;
 
 use std::collections::HashMap;
@@ -56,10 +57,12 @@ pub async fn run(
     }
     progress("capabilities");
     let spent = suite.caps().await?;
+    progress("JWTs of devices");
+    let signed = suite.jwts().await?;
     report.checks = suite.checks;
     report.notes.push(format!(
-        "{} cells: {} of cause × tool × handshake × token kind, {spent} of capabilities",
-        cells.len() + spent,
+        "{} cells: {} of cause × tool × handshake × token kind, {spent} of capabilities, {signed} of JWTs",
+        cells.len() + spent + signed,
         cells.len()
     ));
     Ok(report)
@@ -177,8 +180,13 @@ fn without_ids(json: &Value) -> Value {
 }
 
 fn carries(expect: &Expect, reply: &Reply, code: &str) -> bool {
-    if expect.form != Form::Result {
-        return reply.code() == code;
+    match expect.form {
+        Form::Refusal | Form::Rpc(_) => return reply.code() == code,
+        Form::Good => {
+            let refused = reply.json.pointer("/result/isError") == Some(&Value::Bool(true));
+            return reply.json.get("result").is_some() && !refused;
+        }
+        Form::Result => {}
     }
     let blocks = reply
         .json
@@ -211,7 +219,7 @@ fn judge(expect: &Expect, body: &Value, reply: &Reply) -> Option<String> {
     }
     let number = reply.json.pointer("/error/code").and_then(Value::as_i64);
     match expect.form {
-        Form::Result => return None,
+        Form::Result | Form::Good => return None,
         Form::Rpc(code) => {
             return (number != Some(code)).then(|| format!("`error.code`, which is {code}"));
         }
@@ -253,6 +261,7 @@ fn judge(expect: &Expect, body: &Value, reply: &Reply) -> Option<String> {
 fn refused(id: &str, expect: &Expect, amiss: Option<&str>, reply: &Reply) -> Check {
     let place = match expect.form {
         Form::Result => "in the result",
+        Form::Good => "as its row's reason",
         Form::Refusal | Form::Rpc(_) => "in error.data.code",
     };
     let expected = format!(
@@ -339,6 +348,27 @@ mod tests {
             judge(&cell.expect, &cell.body, &stray).unwrap(),
             "the request's id"
         );
+    }
+
+    #[test]
+    fn a_good_answer_is_a_result_and_no_error() {
+        let mut cell = cell("token.expired", "");
+        cell.expect.form = Form::Good;
+        cell.expect.status = 200;
+        let with = |json: Value| Reply {
+            status: 200,
+            headers: HeaderMap::new(),
+            json,
+        };
+        let id = &cell.body["id"];
+        let good = with(serde_json::json!({"id": id, "result": {"content": []}}));
+        assert_eq!(judge(&cell.expect, &cell.body, &good), None);
+        for bad in [
+            serde_json::json!({"id": id, "result": {"content": [], "isError": true}}),
+            serde_json::json!({"id": id, "error": {"code": 200}}),
+        ] {
+            assert!(judge(&cell.expect, &cell.body, &with(bad)).is_some());
+        }
     }
 
     #[test]

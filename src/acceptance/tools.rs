@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::client::{Client, Headers, Reply};
 use super::events::{Event, Log};
-use super::kit::{Kit, TokenState, VendorRef};
+use super::kit::{Kit, TokenKind, TokenState, VendorRef};
 use super::mcp::{Ask, HANDSHAKES, TOOLS, USUAL, credentials};
 use super::report::{Check, Report};
 use super::{AcceptError, Trust, rows};
@@ -79,10 +79,13 @@ impl Suite<'_> {
     }
 
     fn headers(&self, from: From, actor: Option<&str>) -> Result<Headers, AcceptError> {
-        let pinned = actor.is_none();
+        let kind = match actor {
+            Some(_) => TokenKind::Unpinned,
+            None => TokenKind::Pinned,
+        };
         let held = self
             .kit
-            .token(self.vendor(from), TokenState::Active, pinned)?;
+            .token(self.vendor(from), TokenState::Active, kind)?;
         Ok(credentials(held.text.expose(), actor))
     }
 
@@ -179,7 +182,7 @@ impl Suite<'_> {
             let vendor = self.vendor(case.from);
             let token = self
                 .kit
-                .token(vendor, TokenState::Active, false)?
+                .token(vendor, TokenState::Active, TokenKind::Unpinned)?
                 .id
                 .to_owned();
             let omni = cases::omni(self.kit, &case.actor).to_owned();

@@ -1,17 +1,23 @@
 //! From what a request carries to a [`Principal`], or to a refusal that is on record.
 //! The only place where tokens are compared and callers are made.
 
+mod read;
+
 use super::event::{Ending, Row, Subject};
-use super::identity::{Alias, Omni};
 use super::limits::FoldKey;
 use super::ports::{ActorName, Admission, Effect, Lane, LedgerError, TokenRow, Unit};
-use super::principal::{Actor, ActorScope, Frame, Principal, VendorCaller, Who};
+use super::principal::{ActorScope, Frame, Principal, VendorCaller, Who};
 use super::refusal::{Cause, Refusal};
-use super::token::{PresentedToken, TokenHash};
+use super::token::PresentedToken;
 use super::words::{Door, HostProfile, Role};
 use super::{Authority, unavailable};
 use crate::audit::envelope::kind::OpKind;
-use serde_json::{Map, Value};
+pub(super) use read::state;
+use read::{
+    Bearer, actor_name, authenticate, bearer, found, limited, names_another, reader_principal,
+    refused_row,
+};
+use serde_json::Value;
 use std::sync::Arc;
 
 /// What one header said.
@@ -59,8 +65,11 @@ pub enum Wants<'a> {
     SpenderOf(&'a str),
     /// Anyone who may read audit, or a parent.
     Reader,
-    /// A parent: nobody else changes anything over HTTP.
+    /// A parent: nobody else changes grants over HTTP.
     Parent,
+    /// A vendor's own backend. A token that is pinned to an actor is in a host's or a device's
+    /// hands, and is not it.
+    Vendor,
     /// Any bearer of a good token.
     Anyone,
 }
@@ -101,13 +110,25 @@ impl Authority {
     }
 
     /// Refuses a known caller what it has too much of already, on record as any other 429.
-    pub async fn too_many(&self, principal: &Principal, knock: &Knock<'_>) -> Refusal {
+    /// `wait_s` is when it may come again, in whole seconds.
+    pub async fn too_many(&self, principal: &Principal, asked: &str, wait_s: u64) -> Refusal {
         let known = Known {
             subject: Subject::of(principal),
             profile: Some(principal.frame().profile),
         };
         let frame = principal.frame().clone();
-        let turned = self.turn_away(knock, frame, known, limited(1)).await;
+        let knock = Knock {
+            authorization: Header::Absent,
+            actor: Header::Absent,
+            argument: None,
+            asked,
+            found: None,
+            seen: None,
+            source: "",
+            protocol: "",
+            door: frame.door,
+        };
+        let turned = self.turn_away(&knock, frame, known, limited(wait_s)).await;
         turned.refusal
     }
 
@@ -157,7 +178,7 @@ impl Authority {
         if knock.authorization == Header::Several || knock.actor == Header::Several {
             return Err(Cause::RequestMalformed.into());
         }
-        let presented = bearer(knock.authorization, knock.door)?;
+        let presented = self.presented(knock.authorization, knock.door).await?;
         let name = actor_name(knock.actor);
         let admission = self
             .ledger()
@@ -198,7 +219,10 @@ impl Authority {
                 self.take_call(&token.id, frame)?;
                 reader
             }
-            Wants::Anyone => {
+            Wants::Vendor if token.vendor.is_none() || token.actor.is_some() => {
+                return Err(Cause::RoleForbidden.into());
+            }
+            Wants::Vendor | Wants::Anyone => {
                 self.take_call(&token.id, frame)?;
                 Principal::new(
                     Who::Known(token.role, token.vendor.clone()),
@@ -210,6 +234,22 @@ impl Authority {
         };
         self.note_use(token, frame.at_ms).await?;
         Ok(principal)
+    }
+
+    /// The token a header carries, of either kind. Which one it is, and for a JWT that we signed it;
+    /// not yet whether it is good.
+    async fn presented(
+        &self,
+        authorization: Header<'_>,
+        door: Door,
+    ) -> Result<PresentedToken, Refusal> {
+        match bearer(authorization, door)? {
+            Bearer::Token(token) => Ok(token),
+            Bearer::Jwt(text) => {
+                let verified = self.tokens().verify(text).await;
+                Ok(read::jwt(verified.map_err(unavailable)?, text)?)
+            }
+        }
     }
 
     fn vendor_principal(
@@ -378,140 +418,4 @@ impl Authority {
             }
         }
     }
-}
-
-fn limited(wait: u64) -> Refusal {
-    Refusal {
-        retry_after_s: Some(wait),
-        ..Cause::RateLimited.into()
-    }
-}
-
-fn found(knock: &Knock<'_>) -> Refusal {
-    let cause = knock.found.unwrap_or(Cause::RequestMalformed);
-    Refusal {
-        cause,
-        seen: knock.seen.map(|s| crate::text::clean_to(s, 100)),
-        retry_after_s: (cause == Cause::RateLimited).then_some(1),
-    }
-}
-
-fn bearer(header: Header<'_>, door: Door) -> Result<PresentedToken, Cause> {
-    let text = match header {
-        Header::Absent => return Err(Cause::TokenMissing),
-        Header::Several => return Err(Cause::RequestMalformed),
-        Header::Unreadable => return Err(Cause::TokenMalformed),
-        Header::One(text) => text,
-    };
-    let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
-    if token.trim().is_empty() && (text.trim().is_empty() || scheme.eq_ignore_ascii_case("bearer"))
-    {
-        return Err(Cause::TokenMissing);
-    }
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(Cause::TokenMalformed);
-    }
-    let token = token.trim();
-    // A token that was made to ride in a URL opens the door it was made for, and no other.
-    let read = match door {
-        Door::Relay => super::token::parse_endpoint(token),
-        _ => super::token::parse(token),
-    };
-    read.map_err(|_| Cause::TokenMalformed)
-}
-
-/// The one grammar of the actor header: 64 lower-case hex with or without `0x`, or an alias.
-fn actor_name(header: Header<'_>) -> Result<Option<ActorName<'_>>, Cause> {
-    match header {
-        Header::Absent | Header::One("") => Ok(None),
-        Header::Several => Err(Cause::RequestMalformed),
-        Header::Unreadable => Err(Cause::ActorForbidden),
-        Header::One(text) => match text.parse::<Omni>() {
-            Ok(omni) => Ok(Some(ActorName::Omni(omni))),
-            Err(_) if text.parse::<Alias>().is_ok() => Ok(Some(ActorName::Alias(text))),
-            Err(_) => Err(Cause::ActorForbidden),
-        },
-    }
-}
-
-fn authenticate<'a>(
-    admission: &'a Admission,
-    presented: &PresentedToken,
-) -> Result<&'a TokenRow, Cause> {
-    // An unknown id is compared too, so that knowing one cannot be told from the time it takes.
-    let nobody = [0; 32];
-    let hash = admission.token.as_ref().map_or(nobody, |t| t.hash);
-    let matches = TokenHash::from_bytes(hash).matches(presented);
-    admission
-        .token
-        .as_ref()
-        .filter(|_| matches)
-        .ok_or(Cause::TokenUnknown)
-}
-
-pub(super) fn state(token: &TokenRow, now_ms: i64) -> Result<(), Cause> {
-    // Whatever the clock says: one that is set back must not bring a token to life.
-    if token.revoked_ms.is_some() {
-        return Err(Cause::TokenRevoked);
-    }
-    if token.expires_ms <= now_ms {
-        return Err(Cause::TokenExpired);
-    }
-    Ok(())
-}
-
-fn reader_principal(token: &TokenRow, frame: &Frame) -> Result<Principal, Refusal> {
-    let who = match (token.role, token.actor) {
-        (Role::Operator, _) => Who::Operator,
-        (Role::Auditor, _) => Who::Auditor,
-        (Role::Parent, Some(actor)) => Who::Parent(actor),
-        (Role::Viewer, Some(actor)) => Who::Viewer(actor, token.namespaces),
-        _ => return Err(Cause::RoleForbidden.into()),
-    };
-    let id = Some(token.id.clone());
-    Ok(Principal::new(who, id, None, frame.clone()))
-}
-
-/// A host's model may leave the argument out or empty; when it says something, it must be this
-/// actor.
-fn names_another(argument: Option<&Value>, actor: &Actor) -> bool {
-    match argument {
-        None | Some(Value::Null) => false,
-        Some(Value::String(text)) if text.is_empty() => false,
-        Some(Value::String(text)) => match text.parse::<Omni>() {
-            Ok(omni) => omni != actor.omni,
-            Err(_) => text != actor.alias.as_str(),
-        },
-        Some(_) => true,
-    }
-}
-
-fn refused_row(knock: &Knock<'_>, refusal: &Refusal, stranger: bool) -> Row {
-    let clean = |text: &str| Value::from(crate::text::clean_to(text, 80));
-    let mut claimed = Map::new();
-    if let Header::One(actor) = knock.actor {
-        claimed.insert("actor".into(), clean(actor));
-    }
-    if let Some(argument) = knock.argument {
-        let text = argument
-            .as_str()
-            .map_or_else(|| argument.to_string(), str::to_owned);
-        claimed.insert("argument".into(), clean(&text));
-    }
-    if stranger {
-        claimed.insert("source".into(), clean(knock.source));
-    }
-    if let Some(seen) = &refusal.seen {
-        claimed.insert("seen".into(), clean(seen));
-    }
-    let claimed = (!claimed.is_empty()).then_some(Value::Object(claimed));
-    let tool = crate::text::clean_to(knock.asked, 80);
-    Row::new(
-        OpKind::AuthRefused,
-        &tool,
-        Ending::Deny,
-        refusal.cause.reason(),
-    )
-    .status(refusal.cause.status())
-    .with("claimed", claimed)
 }

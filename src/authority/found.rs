@@ -1,12 +1,12 @@
 //! The first Unit of a new authority: the operator's master actor, the keys, the first policy.
 //! One commit, so that an authority either exists whole or is founded again.
 
-use super::event::{Ending, Row, Subject};
+use super::event::{Ending, Event, Row, Subject};
 use super::identity::{Omni, Wallet};
 use super::jws::key::SigningKey;
 use super::keys::RootKey;
 use super::policy::PolicySource;
-use super::ports::{Clock, Effect, Entropy, Lane, Ledger, Test, Unit};
+use super::ports::{Clock, Effect, Entropy, Guard, Lane, Ledger, SealedKey, Test, Unit};
 use super::principal::{Actor, Frame};
 use super::words::{Door, HostProfile};
 use crate::audit::envelope::kind::OpKind;
@@ -20,6 +20,8 @@ pub const OPERATOR_ALIAS: &str = "operator";
 pub mod purpose {
     /// Signs caps.
     pub const CAP: &str = "cap";
+    /// Signs the JWTs of devices' actors.
+    pub const ACTOR_JWT: &str = "actor-jwt";
     /// Sealing objects starts from it.
     pub const VAULT: &str = "vault";
     /// The operator's secp256k1 wallet.
@@ -58,8 +60,6 @@ pub async fn found(
     let now_ms = clock.now_ms();
     let operator = Omni::master(&wallet.address());
     let key = |e: super::keys::SealBroken| FoundingError::Key(e.to_string());
-    let cap = SigningKey::generate(&aws_lc_rs::rand::SystemRandom::new())
-        .map_err(|e| FoundingError::Key(e.to_string()))?;
     let mut vault = [0; 32];
     entropy.fill(&mut vault);
     let vault = Secret::new(vault);
@@ -68,16 +68,8 @@ pub async fn found(
         serde_json::to_string(&source).map_err(|e| FoundingError::Policy(e.to_string()))?;
     let address = wallet.address().to_string();
     let effects = vec![
-        Effect::AddKey(
-            root.seal(
-                purpose::CAP,
-                cap.kid(),
-                cap.pkcs8().expose(),
-                now_ms,
-                entropy,
-            )
-            .map_err(key)?,
-        ),
+        Effect::AddKey(signing_key(purpose::CAP, root, entropy, now_ms)?),
+        Effect::AddKey(signing_key(purpose::ACTOR_JWT, root, entropy, now_ms)?),
         Effect::AddKey(
             root.seal(purpose::VAULT, "vault-1", vault.expose(), now_ms, entropy)
                 .map_err(key)?,
@@ -105,6 +97,47 @@ pub async fn found(
     ];
     let detail = json!({"wallet": address, "policy_hash": hex::encode(source.hash())});
     let row = Row::new(OpKind::Config, "init", Ending::Accept, "founded").with("detail", detail);
+    let unit = Unit {
+        guards: vec![Guard::fresh(Test::PolicyIs(0))],
+        effects,
+        event: seal(row, operator, clock, entropy),
+    };
+    ledger.commit(unit, Lane::Customer).await?;
+    Ok(())
+}
+
+/// Gives an authority that was founded by an older program the ring it lacks.
+pub async fn complete(
+    ledger: &dyn Ledger,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+    root: &RootKey,
+    operator: Omni,
+) -> Result<(), FoundingError> {
+    if !ledger.keys(purpose::ACTOR_JWT).await?.is_empty() {
+        return Ok(());
+    }
+    let key = signing_key(purpose::ACTOR_JWT, root, entropy, clock.now_ms())?;
+    let detail = json!({"purpose": purpose::ACTOR_JWT, "kid": key.kid});
+    let row =
+        Row::new(OpKind::Key, "keys.create", Ending::Accept, "created").with("detail", detail);
+    // Of two programs that open the folder at this moment, one makes it.
+    let none = Test::NewestKeyIs {
+        purpose: purpose::ACTOR_JWT,
+        kid: None,
+    };
+    let unit = Unit {
+        guards: vec![Guard::fresh(none)],
+        effects: vec![Effect::AddKey(key)],
+        event: seal(row, operator, clock, entropy),
+    };
+    ledger.commit(unit, Lane::Customer).await?;
+    Ok(())
+}
+
+/// A row of what the program does for the operator before there is an authority to ask.
+fn seal(row: Row, operator: Omni, clock: &dyn Clock, entropy: &dyn Entropy) -> Event {
+    let now_ms = clock.now_ms();
     let frame = Frame {
         door: Door::Cli,
         profile: HostProfile::Default,
@@ -118,24 +151,21 @@ pub async fn found(
         role: Some("operator"),
         ..Subject::default()
     };
-    let event = row.seal(
-        fresh("evt", now_ms, entropy),
-        &subject,
-        &frame,
-        clock.monotonic_us(),
-    );
-    let guards = vec![super::ports::Guard::fresh(Test::PolicyIs(0))];
-    ledger
-        .commit(
-            Unit {
-                guards,
-                effects,
-                event,
-            },
-            Lane::Customer,
-        )
-        .await?;
-    Ok(())
+    let id = fresh("evt", now_ms, entropy);
+    row.seal(id, &subject, &frame, clock.monotonic_us())
+}
+
+/// A new key that signs, sealed for a ring.
+pub fn signing_key(
+    purpose: &'static str,
+    root: &RootKey,
+    entropy: &dyn Entropy,
+    now_ms: i64,
+) -> Result<SealedKey, FoundingError> {
+    let key = SigningKey::generate(&aws_lc_rs::rand::SystemRandom::new())
+        .map_err(|e| FoundingError::Key(e.to_string()))?;
+    root.seal(purpose, key.kid(), key.pkcs8().expose(), now_ms, entropy)
+        .map_err(|e| FoundingError::Key(e.to_string()))
 }
 
 fn operator_actor(omni: Omni, wallet: String) -> Result<Actor, FoundingError> {

@@ -23,8 +23,10 @@ struct Bucket {
 /// Token buckets by key, bounded in number.
 #[derive(Debug)]
 pub struct Buckets {
-    rate: Rate,
-    buckets: Mutex<HashMap<String, Bucket>>,
+    /// What comes back each second; zero means no limit.
+    rate: f64,
+    burst: f64,
+    by_key: Mutex<HashMap<String, Bucket>>,
 }
 
 /// More keys than this and the full buckets are forgotten: forgetting a full one changes nothing.
@@ -33,38 +35,80 @@ const MAX_BUCKETS: usize = 100_000;
 impl Buckets {
     /// Buckets of one rate.
     pub fn new(rate: Rate) -> Self {
+        Self::filling(f64::from(rate.per_second), rate.burst)
+    }
+
+    /// Buckets of `burst` that get one back every so many seconds.
+    pub fn slow(seconds: u32, burst: u32) -> Self {
+        Self::filling(1.0 / f64::from(seconds.max(1)), burst)
+    }
+
+    fn filling(rate: f64, burst: u32) -> Self {
         Self {
             rate,
-            buckets: Mutex::new(HashMap::new()),
+            burst: f64::from(burst.max(1)),
+            by_key: Mutex::new(HashMap::new()),
         }
     }
 
     /// Takes one; else says how many whole seconds to wait.
     pub fn take(&self, key: &str, now_us: u64) -> Result<(), u64> {
-        if self.rate.per_second == 0 {
+        self.change(key, now_us, |tokens| {
+            if tokens < 1.0 {
+                Err(tokens)
+            } else {
+                Ok(Some(tokens - 1.0))
+            }
+        })
+    }
+
+    /// Whether there is one left, taking none; else says how many whole seconds to wait.
+    pub fn look(&self, key: &str, now_us: u64) -> Result<(), u64> {
+        self.change(key, now_us, |tokens| {
+            if tokens < 1.0 { Err(tokens) } else { Ok(None) }
+        })
+    }
+
+    /// Takes one whether or not there is one: what went wrong at the same moment is paid for later.
+    pub fn charge(&self, key: &str, now_us: u64) {
+        // Too many keys, and nothing can be noted: then nothing is let in either.
+        let _ = self.change(key, now_us, |tokens| Ok(Some(tokens - 1.0)));
+    }
+
+    /// What a bucket holds, and what `change` makes of it: the tokens to keep, nothing to leave it
+    /// as it is, or the tokens that are too few.
+    fn change(
+        &self,
+        key: &str,
+        now_us: u64,
+        change: impl FnOnce(f64) -> Result<Option<f64>, f64>,
+    ) -> Result<(), u64> {
+        if self.rate <= 0.0 {
             return Ok(());
         }
-        let rate = f64::from(self.rate.per_second);
-        let burst = f64::from(self.rate.burst.max(1));
-        let mut buckets = self.buckets.lock();
+        let mut buckets = self.by_key.lock();
         let filled = |b: &Bucket| {
             #[allow(clippy::cast_precision_loss)]
             let passed = now_us.saturating_sub(b.at_us) as f64 / 1e6;
-            (passed.mul_add(rate, b.tokens)).min(burst)
+            (passed.mul_add(self.rate, b.tokens)).min(self.burst)
         };
         if buckets.len() >= MAX_BUCKETS && !buckets.contains_key(key) {
-            buckets.retain(|_, b| filled(b) < burst);
+            buckets.retain(|_, b| filled(b) < self.burst);
             if buckets.len() >= MAX_BUCKETS {
                 return Err(1);
             }
         }
-        let tokens = buckets.get(key).map_or(burst, filled);
-        if tokens < 1.0 {
+        let tokens = buckets.get(key).map_or(self.burst, filled);
+        let kept = change(tokens).map_err(|tokens| {
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            return Err((((1.0 - tokens) / rate).ceil() as u64).max(1));
-        }
+            let wait = ((1.0 - tokens) / self.rate).ceil() as u64;
+            wait.max(1)
+        })?;
+        let Some(tokens) = kept else {
+            return Ok(());
+        };
         let bucket = Bucket {
-            tokens: tokens - 1.0,
+            tokens,
             at_us: now_us,
         };
         if let Some(slot) = buckets.get_mut(key) {
@@ -240,6 +284,22 @@ mod tests {
         assert_eq!(buckets.take("b", 0), Ok(()));
         assert_eq!(buckets.take("a", 500_000), Ok(()));
         assert_eq!(buckets.take("a", 500_000), Err(1));
+    }
+
+    #[test]
+    fn what_goes_wrong_is_charged_afterwards_and_may_go_into_debt() {
+        let buckets = Buckets::slow(60, 2);
+        let minutes = |n: u64| n * 60_000_000;
+        for _ in 0..100 {
+            assert_eq!(buckets.look("a", 0), Ok(()));
+        }
+        for _ in 0..4 {
+            buckets.charge("a", 0);
+        }
+        assert_eq!(buckets.look("a", 0), Err(180));
+        assert_eq!(buckets.look("a", minutes(2)), Err(60));
+        assert_eq!(buckets.look("a", minutes(3)), Ok(()));
+        assert_eq!(buckets.look("b", 0), Ok(()));
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //! This room knows no storage and no protocol: `ports` says what it needs, others implement it.
 //! It must never take an actor's id as a string and return that actor's data.
 
+pub mod actor_jwt;
 pub mod admit;
 pub mod budget;
 pub mod calls;
 pub mod cap;
+pub mod device;
 pub mod event;
 pub mod found;
 pub mod identity;
@@ -29,7 +31,8 @@ use limits::{Buckets, Folds, Rate};
 use parking_lot::Mutex;
 use policy::{PolicyEngine, PolicySource};
 use ports::{
-    CapAuthority, Clock, Committed, Entropy, Guard, Lane, Ledger, LedgerError, Unit, Vault,
+    ActorTokens, CapAuthority, Clock, Committed, Entropy, Guard, Lane, Ledger, LedgerError, Unit,
+    Vault,
 };
 use principal::Principal;
 pub use refusal::{Cause, Refusal};
@@ -77,6 +80,8 @@ pub struct Parts {
     pub vault: Arc<dyn Vault>,
     /// Signs and checks caps.
     pub caps: Arc<dyn CapAuthority>,
+    /// Signs and checks the JWTs of devices' actors.
+    pub tokens: Arc<dyn ActorTokens>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -92,11 +97,18 @@ pub struct Parts {
 /// How long a verifier may use a list of revoked caps: the longest a payment cap lives.
 const REVOKED_LIST_TTL_S: u64 = 60;
 
+/// How many wrong pairing codes a token may bring at once, and in how many seconds it gets one
+/// back: in the ten minutes a code lives, about twenty of two to the 51st.
+const WRONG_CODES: u32 = 10;
+const WRONG_CODE_EVERY_S: u32 = 60;
+
 /// The authority.
 pub struct Authority {
     parts: Parts,
     calls: Buckets,
     refusals: Buckets,
+    /// Wrong pairing codes, by token.
+    tries: Buckets,
     folds: Folds,
     /// Compiled policies by version; a version never changes, and which one is in force is read
     /// from the ledger on every call.
@@ -109,6 +121,7 @@ impl Authority {
         Self {
             calls: Buckets::new(parts.limits.calls),
             refusals: Buckets::new(parts.limits.refusals),
+            tries: Buckets::slow(WRONG_CODE_EVERY_S, WRONG_CODES),
             folds: Folds::default(),
             engines: Mutex::new(HashMap::new()),
             parts,
@@ -130,9 +143,13 @@ impl Authority {
         self.parts.operator
     }
 
-    /// The public keys caps are verified with, as a JWK set.
-    pub fn jwks(&self) -> serde_json::Value {
-        serde_json::json!({"keys": self.parts.caps.public_keys()})
+    /// The public keys that caps and actors' JWTs are verified with, as a JWK set. Which is for
+    /// which, the `typ` of what they signed says; no key signs both.
+    pub async fn jwks(&self) -> Result<serde_json::Value, Refusal> {
+        let mut keys = self.caps().public_keys();
+        let tokens = self.tokens().public_keys().await;
+        keys.extend(tokens.map_err(unavailable)?);
+        Ok(serde_json::json!({"keys": keys}))
     }
 
     /// Wakes when the log grows, whoever wrote.
@@ -183,6 +200,10 @@ impl Authority {
 
     pub(in crate::authority) fn caps(&self) -> &dyn CapAuthority {
         &*self.parts.caps
+    }
+
+    pub(in crate::authority) fn tokens(&self) -> &dyn ActorTokens {
+        &*self.parts.tokens
     }
 
     pub(in crate::authority) fn now_ms(&self) -> i64 {

@@ -1,9 +1,13 @@
 //! What `authority` needs from the rooms that keep things, as data and traits. It knows none of
 //! their implementations; an adapter to other services implements these and changes nothing here.
 
+use super::actor_jwt::{ActorClaims, JwtError};
 use super::budget::Zone;
+use super::device::{DeviceId, DeviceRow, DeviceState, ListedDevice, PairingRow};
 use super::event::Event;
 use super::identity::Omni;
+use super::jws::SignError;
+use super::jws::key::Jwk;
 use super::principal::{Actor, ActorScope, Binding, VerifiedCap};
 use super::words::{HostProfile, Namespace, NamespaceSet, Rail, Role};
 use crate::secret::Secret;
@@ -101,6 +105,9 @@ pub struct TokenRow {
     pub last_used_ms: Option<i64>,
     /// The token that took its place.
     pub replaced_by: Option<String>,
+    /// The vendor's device it was signed for: such a token is a JWT, and `hash` is that of its
+    /// whole text.
+    pub device: Option<DeviceId>,
 }
 
 /// A vendor as stored.
@@ -404,6 +411,31 @@ pub enum Test {
     },
     /// The policy in force is this version.
     PolicyIs(i64),
+    /// A pairing code can be used by this vendor: it is neither used nor over.
+    PairingOpen {
+        /// Its hash.
+        code_hash: [u8; 32],
+        /// Who brings it.
+        vendor: String,
+        /// Now.
+        at_ms: i64,
+    },
+    /// A device is as it was read.
+    DeviceIs {
+        /// Whose.
+        vendor: String,
+        /// Which.
+        id: DeviceId,
+        /// Its state; none for one that was never registered.
+        state: Option<DeviceState>,
+    },
+    /// The newest key of a ring is this one.
+    NewestKeyIs {
+        /// Which ring.
+        purpose: &'static str,
+        /// Its id; none when the ring is empty.
+        kid: Option<String>,
+    },
 }
 
 /// A change.
@@ -547,6 +579,31 @@ pub enum Effect {
     },
     /// A sealed key.
     AddKey(SealedKey),
+    /// A parent's consent that waits for a device; those that are long over go.
+    AddPairing {
+        /// What was consented to.
+        pairing: PairingRow,
+        /// Now.
+        at_ms: i64,
+    },
+    /// Uses a pairing code up.
+    UsePairing {
+        /// Its hash.
+        code_hash: [u8; 32],
+        /// When.
+        at_ms: i64,
+    },
+    /// A device as it is from now on, its generation above the one before.
+    SetDevice(DeviceRow),
+    /// Takes a device away.
+    RemoveDevice {
+        /// Whose.
+        vendor: String,
+        /// Which.
+        id: DeviceId,
+        /// When.
+        at_ms: i64,
+    },
 }
 
 /// A key in a ring, sealed under the root key.
@@ -705,6 +762,28 @@ pub trait Ledger: Send + Sync {
     fn policy(&self, version: i64) -> Later<'_, Result<Option<String>, LedgerError>>;
     /// The keys of a ring, oldest first.
     fn keys<'a>(&'a self, purpose: &'a str) -> Later<'a, Result<Vec<SealedKey>, LedgerError>>;
+    /// A key of a ring.
+    fn key<'a>(
+        &'a self,
+        purpose: &'a str,
+        kid: &'a str,
+    ) -> Later<'a, Result<Option<SealedKey>, LedgerError>>;
+    /// The pairing code with this hash, whatever became of it.
+    fn pairing<'a>(
+        &'a self,
+        code_hash: &'a [u8; 32],
+    ) -> Later<'a, Result<Option<PairingRow>, LedgerError>>;
+    /// A vendor's device, also one that was taken away.
+    fn device<'a>(
+        &'a self,
+        vendor: &'a str,
+        id: &'a DeviceId,
+    ) -> Later<'a, Result<Option<DeviceRow>, LedgerError>>;
+    /// Every device, or every one of a vendor.
+    fn devices<'a>(
+        &'a self,
+        vendor: Option<&'a str>,
+    ) -> Later<'a, Result<Vec<ListedDevice>, LedgerError>>;
     /// Every actor.
     fn actors(&self) -> Later<'_, Result<Vec<Actor>, LedgerError>>;
     /// An actor and everything below it.
@@ -843,15 +922,31 @@ pub trait Vault: Send + Sync {
 /// Signs and checks caps. The broker's cap RPCs fit behind it.
 pub trait CapAuthority: Send + Sync {
     /// Signs claims into the cap's text.
-    fn sign(&self, claims: &super::cap::CapClaims) -> Result<String, super::jws::SignError>;
+    fn sign(&self, claims: &super::cap::CapClaims) -> Result<String, SignError>;
     /// Signs the list of caps that were taken back.
-    fn sign_revoked(
-        &self,
-        list: &super::cap::RevokedList<'_>,
-    ) -> Result<String, super::jws::SignError>;
+    fn sign_revoked(&self, list: &super::cap::RevokedList<'_>) -> Result<String, SignError>;
     /// Checks a cap's text, offline.
     fn verify(&self, text: &str, now_s: u64)
     -> Result<super::cap::CapClaims, super::cap::CapError>;
     /// The public keys that verify them, as JWKs.
-    fn public_keys(&self) -> Vec<super::jws::key::Jwk>;
+    fn public_keys(&self) -> Vec<Jwk>;
+}
+
+/// Signs and checks the JWTs of devices' actors. Its keys are read when they are asked for: a
+/// rotation by another process holds from the next call on. A broker's session JWTs fit behind it.
+pub trait ActorTokens: Send + Sync {
+    /// Signs claims with the newest key.
+    fn sign<'a>(
+        &'a self,
+        claims: &'a ActorClaims,
+    ) -> Later<'a, Result<Result<String, SignError>, LedgerError>>;
+    /// Checks who signed a text. Whether it still holds is its row's to say.
+    fn verify<'a>(
+        &'a self,
+        text: &'a str,
+    ) -> Later<'a, Result<Result<ActorClaims, JwtError>, LedgerError>>;
+    /// The public keys that verify them, as JWKs.
+    fn public_keys(&self) -> Later<'_, Result<Vec<Jwk>, LedgerError>>;
+    /// A new key for the ring, sealed.
+    fn fresh_key(&self, now_ms: i64) -> Result<SealedKey, SignError>;
 }

@@ -72,6 +72,9 @@ pub struct Binding {
     pub currency: String,
     /// Counts changes, so that a decision made on an older binding is made again.
     pub revision: i64,
+    /// It stands although it grants nothing: its device was registered and nothing granted yet.
+    /// Taking the last right back ends it.
+    pub standing: bool,
 }
 
 impl Binding {

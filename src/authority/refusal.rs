@@ -41,6 +41,8 @@ pub enum Cause {
     CapSpent,
     /// The cap is for another vendor, operation or namespace.
     CapMismatch,
+    /// A pairing code that cannot be used: wrong, used, over, another vendor's or none, alike.
+    PairingRefused,
     /// A Host header this server does not answer to.
     HostNotAllowed,
     /// An Origin header this server does not answer to.
@@ -69,6 +71,7 @@ impl Cause {
         Self::CapRevoked,
         Self::CapSpent,
         Self::CapMismatch,
+        Self::PairingRefused,
         Self::HostNotAllowed,
         Self::OriginNotAllowed,
     ];
@@ -86,7 +89,7 @@ impl Cause {
                 401,
                 "agentkeys.auth.token_malformed",
                 "the bearer token is not one of ours or was cut",
-                "copy the whole token, `akv_` to the last character, and send it as `Authorization: Bearer akv_…`",
+                "copy the whole token, `akv_` to the last character (a device's JWT: all three parts), and send it as `Authorization: Bearer …`",
             ),
             Self::TokenUnknown => (
                 401,
@@ -110,7 +113,7 @@ impl Cause {
                 403,
                 "agentkeys.auth.role_forbidden",
                 "this kind of token may not do this",
-                "use a vendor token for tools, and a viewer, parent, auditor or operator token for audit",
+                "use a vendor token for tools, one without an actor for devices, and a viewer, parent, auditor or operator token for audit",
             ),
             Self::ActorMissing => (
                 403,
@@ -189,6 +192,12 @@ impl Cause {
                 "agentkeys.cap.mismatch",
                 "this capability does not cover that vendor, operation, namespace or amount",
                 "mint one for exactly what is to be done, with the vendor's own token",
+            ),
+            Self::PairingRefused => (
+                403,
+                "agentkeys.device.pairing_refused",
+                "this pairing code cannot be used",
+                "ask the parent for a fresh one (`agentkeys actor pair`): it works once, within ten minutes, for the vendor it was made for",
             ),
             Self::HostNotAllowed => (
                 403,

@@ -12,19 +12,23 @@ impl Authority {
         &self,
         principal: &Principal,
     ) -> Result<Result<Principal, Cause>, Refusal> {
-        let (Some(vendor), Some(scope), Some(id)) =
-            (principal.vendor(), principal.scope(), principal.token_id())
-        else {
+        let Some(id) = principal.token_id() else {
             return Ok(Ok(principal.clone()));
         };
-        let name = Some(ActorName::Omni(scope.actor()));
-        let now = self
-            .ledger()
-            .admission(id, name)
-            .await
-            .map_err(unavailable)?;
-        Ok(vendor_now(principal, vendor, now))
+        let name = principal.scope().map(|s| ActorName::Omni(s.actor()));
+        let now = self.ledger().admission(id, name).await;
+        let now = now.map_err(unavailable)?;
+        Ok(match principal.vendor() {
+            Some(vendor) => vendor_now(principal, vendor, now),
+            None => live(&now, principal).map(|()| principal.clone()),
+        })
     }
+}
+
+/// Whether the token still holds.
+fn live(now: &Admission, principal: &Principal) -> Result<(), Cause> {
+    let token = now.token.as_ref().ok_or(Cause::TokenUnknown)?;
+    super::admit::state(token, principal.frame().at_ms)
 }
 
 fn vendor_now(
@@ -32,8 +36,7 @@ fn vendor_now(
     vendor: &VendorCaller,
     now: Admission,
 ) -> Result<Principal, Cause> {
-    let token = now.token.ok_or(Cause::TokenUnknown)?;
-    super::admit::state(&token, principal.frame().at_ms)?;
+    live(&now, principal)?;
     let (Some(actor), Some(binding)) = (now.actor, now.binding) else {
         return Err(Cause::ActorForbidden);
     };
@@ -45,7 +48,7 @@ fn vendor_now(
     };
     Ok(Principal::new(
         Who::Vendor(Box::new(caller)),
-        Some(token.id),
+        principal.token_id().map(str::to_owned),
         principal.scope().cloned(),
         principal.frame().clone(),
     ))

@@ -94,13 +94,18 @@ pub struct PresentedToken {
     pub hash: [u8; 32],
 }
 
+/// An id for a token from 8 random bytes.
+pub fn fresh_id(random: [u8; 8]) -> TokenId {
+    TokenId(hex::encode(random))
+}
+
 /// Makes a token from 8 and 32 random bytes. The text goes to its owner, the hash to the ledger.
 pub fn issue(id: [u8; 8], secret: [u8; 32]) -> (TokenId, TokenText, TokenHash) {
-    let id = hex::encode(id);
+    let id = fresh_id(id);
     let body = format!("{PREFIX}{id}_{}", hex::encode(secret));
     let crc = crc32fast::hash(body.as_bytes());
     (
-        TokenId(id),
+        id,
         TokenText(Secret::new(format!("{body}_{crc:08x}"))),
         TokenHash(sha256(&[&secret])),
     )

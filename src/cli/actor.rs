@@ -83,6 +83,15 @@ until then a change can be taken back by naming the old zone.",
         #[arg(long, value_name = "MONEY", value_parser = money)]
         daily_cap: Option<(i64, String)>,
     },
+    /// Let a device in as an actor's child: a code that a vendor's device brings, once.
+    #[command(
+        before_help = "Examples:
+  agentkeys actor pair O_kevin_001 --vendor magiclick --read travel --write travel
+  agentkeys actor pair O_kevin_001 --vendor magiclick --read travel --scope payment.spend --daily-cap 500RMB",
+        after_help = "The code is the parent's consent, and fixes what the vendor may do for the device.",
+        group = clap::ArgGroup::new("what").args(["read", "write", "scopes"]).required(true).multiple(true)
+    )]
+    Pair(super::pair::PairArgs),
     /// Take it back; live caps that rest on it die at the same moment.
     #[command(
         before_help = "Examples:
@@ -139,7 +148,7 @@ pub struct Rights {
 }
 
 impl Rights {
-    fn request(self, daily_cap: Option<(i64, String)>) -> GrantRequest {
+    pub(super) fn request(self, daily_cap: Option<(i64, String)>) -> GrantRequest {
         GrantRequest {
             actor: self.actor,
             vendor: self.vendor,
@@ -178,6 +187,7 @@ pub async fn run(cmd: ActorCmd, ctx: &Ctx) -> Result<(), Problem> {
                 .next(&format!("agentkeys vendor token create --vendor {vendor}"));
             Ok(())
         }
+        Verb::Pair(args) => super::pair::run(ctx, args).await,
         Verb::Ungrant { rights } => {
             let (actor, vendor) = (rights.actor.clone(), rights.vendor.clone());
             let answer = ctx

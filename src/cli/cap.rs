@@ -3,8 +3,8 @@
 use super::Ctx;
 use super::args::{Input, input};
 use crate::authority::calls::admin::AdminCall;
-use crate::authority::jws::MAX_BYTES;
 use crate::authority::event::rfc3339_s;
+use crate::authority::jws::MAX_BYTES;
 use crate::operate::text;
 use crate::problem::Problem;
 use base64::Engine as _;

@@ -10,11 +10,15 @@ pub mod budget;
 pub mod cap;
 pub mod config;
 pub mod demo;
+pub mod device;
 pub mod init;
+pub mod keys;
 pub mod memory;
 pub mod operator;
 pub mod out;
+pub mod pair;
 pub mod policy;
+pub mod qr;
 pub mod rails;
 pub mod relay;
 pub mod serve;
@@ -115,6 +119,8 @@ pub enum Command {
     Relay(relay::RelayCmd),
     #[allow(missing_docs)]
     Operator(operator::OperatorCmd),
+    #[allow(missing_docs)]
+    Keys(keys::KeysCmd),
     #[allow(missing_docs)]
     Config(config::ConfigCmd),
     #[allow(missing_docs)]
@@ -261,6 +267,7 @@ fn dispatch(command: Command, ctx: &Ctx) -> Result<(), Problem> {
         Command::Cap(cmd) => interruptible(cap::run(cmd, ctx)),
         Command::Policy(cmd) => interruptible(policy::run(cmd, ctx)),
         Command::Operator(cmd) => interruptible(operator::run(cmd, ctx)),
+        Command::Keys(cmd) => interruptible(keys::run(cmd, ctx)),
         Command::Demo(cmd) => interruptible(demo::run(cmd, ctx)),
         Command::Accept(cmd) => interruptible(accept::run(cmd, ctx)),
         // These listen for signals themselves.

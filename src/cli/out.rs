@@ -38,6 +38,8 @@ pub enum Tone {
     RailOne,
     /// The second rail.
     RailTwo,
+    /// Black on white, whatever the terminal's own colours are: for cameras.
+    Ink,
 }
 
 /// The way out, as the command line asked for it.
@@ -84,6 +86,11 @@ impl Out {
     /// Whether a person looks at stdout.
     pub const fn is_terminal(&self) -> bool {
         self.terminal
+    }
+
+    /// Whether answers are in colour.
+    pub const fn is_colored(&self) -> bool {
+        self.color
     }
 
     /// One answer: the JSON, or what `human` prints.
@@ -194,6 +201,7 @@ impl Out {
             Tone::Strong => Style::new().bold(),
             Tone::RailOne => Style::new().cyan(),
             Tone::RailTwo => Style::new().magenta(),
+            Tone::Ink => Style::new().black().on_bright_white(),
         };
         text.style(style).to_string()
     }

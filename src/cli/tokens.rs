@@ -42,18 +42,23 @@ pub async fn list(ctx: &Ctx, vendors: bool) -> Result<(), Problem> {
             return out.line("no tokens yet");
         }
         let whose = if vendors { "vendor" } else { "role" };
-        let row = |t: &Value| {
-            let cell = |key: &str| text(t, key).to_owned();
-            vec![
-                cell("token_id"),
-                cell(whose),
-                short(text(t, "actor_omni")),
-                cell("state"),
-                minute(text(t, "expires_at")),
-                minute(text(t, "last_used_at")),
-            ]
+        let mut columns = vec![
+            ("id", "token_id"),
+            (whose, whose),
+            ("actor", "actor_omni"),
+            ("device", "device_id"),
+            ("state", "state"),
+            ("expires", "expires_at"),
+            ("last used", "last_used_at"),
+        ];
+        columns.retain(|(name, _)| vendors || *name != "device");
+        let cell = |t: &Value, key: &str| match key {
+            "actor_omni" => short(text(t, key)),
+            "expires_at" | "last_used_at" => minute(text(t, key)),
+            _ => text(t, key).to_owned(),
         };
-        let headers = ["id", whose, "actor", "state", "expires", "last used"];
+        let row = |t: &Value| columns.iter().map(|(_, key)| cell(t, key)).collect();
+        let headers: Vec<_> = columns.iter().map(|(name, _)| *name).collect();
         out.table(&headers, tokens.iter().map(row).collect())
     })
 }

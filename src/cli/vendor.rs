@@ -1,7 +1,7 @@
-//! `agentkeys vendor …`: tenants and their tokens.
+//! `agentkeys vendor …`: tenants, their tokens and their devices.
 
 use super::args::{Span, host_profile, rail};
-use super::{Ctx, tokens};
+use super::{Ctx, device, tokens};
 use crate::authority::calls::admin::{AdminCall, TokenRequest};
 use crate::authority::words::{HostProfile, NamespaceSet, Rail, Role};
 use crate::operate::text;
@@ -52,6 +52,16 @@ pub enum Verb {
         /// What to do.
         #[command(subcommand)]
         verb: TokenVerb,
+    },
+    /// Devices: registered, listed, removed.
+    #[command(before_help = "Examples:
+  agentkeys vendor device register --vendor magiclick --device bear-01 --parent O_kevin_001
+  agentkeys vendor device list
+  agentkeys vendor device remove --vendor magiclick --device bear-01")]
+    Device {
+        /// What to do.
+        #[command(subcommand)]
+        verb: device::Verb,
     },
 }
 
@@ -117,6 +127,7 @@ pub async fn run(cmd: VendorCmd, ctx: &Ctx) -> Result<(), Problem> {
         } => create(ctx, name, rail, host_profile).await,
         Verb::List => list(ctx).await,
         Verb::Token { verb } => token(ctx, verb).await,
+        Verb::Device { verb } => device::run(ctx, verb).await,
     }
 }
 

@@ -6,13 +6,14 @@ pub mod system;
 
 mod begun;
 mod caps;
+mod tokens;
 
 pub use begun::Begun;
 
 use crate::authority::found::{self, purpose};
 use crate::authority::identity::Omni;
 use crate::authority::keys::RootKey;
-use crate::authority::ports::{Clock, Entropy as _, Ledger as _};
+use crate::authority::ports::{Clock, Entropy as _, Ledger};
 use crate::authority::principal::Principal;
 use crate::authority::{Authority, Limits, Parts};
 use crate::ledger::SqliteLedger;
@@ -153,10 +154,22 @@ impl Folder {
         let entropy = Arc::new(SystemEntropy);
         let vault = DiskVault::open(&dir.join("vault"), Secret::new(key), entropy.clone())
             .map_err(|e| broken(&e.to_string()))?;
+        // Only now: what was never founded has failed above, and must stay as empty as it is.
+        found::complete(&ledger, &*clock, &*entropy, &root, operator)
+            .await
+            .map_err(|e| completing(&e))?;
+        let ledger: Arc<dyn Ledger> = Arc::new(ledger);
+        let tokens = tokens::LocalTokens::new(
+            Arc::clone(&ledger),
+            root.clone(),
+            entropy.clone(),
+            issuer.clone(),
+        );
         let authority = Authority::new(Parts {
-            ledger: Arc::new(ledger),
+            ledger,
             vault: Arc::new(vault),
             caps: Arc::new(caps),
+            tokens: Arc::new(tokens),
             clock: Arc::clone(&clock),
             entropy,
             operator,
@@ -421,6 +434,17 @@ fn founding(error: &found::FoundingError) -> Problem {
     )
 }
 
+fn completing(error: &found::FoundingError) -> Problem {
+    Problem::new(
+        Exit::Failed,
+        "agentkeys.folder.upgrade_failed",
+        format!(
+            "an older program made this folder, and it could not be brought up to date: {error}"
+        ),
+        "look at the disk: is it full or read-only? then run it again",
+    )
+}
+
 fn failed(error: &crate::authority::ports::LedgerError) -> Problem {
     Problem::new(
         Exit::Failed,
@@ -443,6 +467,32 @@ fn broken(what: &str) -> Problem {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[tokio::test]
+    async fn a_folder_of_an_older_program_gets_the_ring_it_lacks_once() {
+        use crate::authority::Call;
+        use crate::authority::calls::admin::AdminCall;
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("data");
+        drop(Folder::create(&dir, Limits::default()).await.unwrap());
+        let older = rusqlite::Connection::open(ledger_path(&dir)).unwrap();
+        older
+            .execute("DELETE FROM key_ring WHERE purpose = 'actor-jwt'", [])
+            .unwrap();
+        drop(older);
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            let folder = Folder::open(&dir, Limits::default()).await.unwrap();
+            let list = Call::Admin(Box::new(AdminCall::KeyList));
+            let done = folder.authority.perform(&folder.operator(), list).await;
+            let keys = done.unwrap().answer.to_json();
+            assert_eq!(keys.as_array().unwrap().len(), 2, "{keys}");
+            let jwks = folder.authority.jwks().await.unwrap();
+            assert_eq!(jwks["keys"].as_array().unwrap().len(), 2);
+            seen.push((keys, folder.authority.log_size().await.unwrap()));
+        }
+        assert_eq!(seen[0], seen[1]);
+    }
 
     #[test]
     fn names_are_kept_up_to_the_folder_that_was_there() {

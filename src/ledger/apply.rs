@@ -5,6 +5,7 @@
 
 use super::rows;
 use crate::authority::budget::Zone;
+use crate::authority::device::{DeviceId, DeviceRow, PairingRow};
 use crate::authority::event::Event;
 use crate::authority::identity::Omni;
 use crate::authority::ports::{
@@ -102,6 +103,17 @@ pub(super) fn effect(c: &Connection, effect: &Effect) -> Result<()> {
             at_ms,
         } => apply_policy(c, *version, hash, source, *at_ms),
         Effect::AddKey(key) => add_key(c, key),
+        Effect::AddPairing { pairing, at_ms } => add_pairing(c, pairing, *at_ms),
+        Effect::UsePairing { code_hash, at_ms } => {
+            let sql = "UPDATE pairing SET used_ms = ?2 WHERE code_hash = ?1 AND used_ms IS NULL";
+            exactly_one(c, sql, (code_hash, at_ms))
+        }
+        Effect::SetDevice(device) => set_device(c, device),
+        Effect::RemoveDevice { vendor, id, at_ms } => {
+            let sql = "UPDATE device SET removed_ms = ?3 \
+                       WHERE vendor = ?1 AND device_id = ?2 AND removed_ms IS NULL";
+            exactly_one(c, sql, (vendor, id.as_str(), at_ms))
+        }
     }
 }
 
@@ -253,8 +265,8 @@ fn add_vendor(c: &Connection, vendor: &VendorRow) -> Result<()> {
 
 fn add_token(c: &Connection, t: &TokenRow) -> Result<()> {
     let sql = "INSERT INTO token (id, hash, role, vendor, actor, namespaces, created_ms, \
-               expires_ms, revoked_ms, last_used_ms, replaced_by) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+               expires_ms, revoked_ms, last_used_ms, replaced_by, device) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
     let params = rusqlite::params![
         t.id,
         t.hash,
@@ -267,6 +279,7 @@ fn add_token(c: &Connection, t: &TokenRow) -> Result<()> {
         t.revoked_ms,
         t.last_used_ms,
         t.replaced_by,
+        t.device.as_ref().map(DeviceId::as_str),
     ];
     exactly_one(c, sql, params)
 }
@@ -327,13 +340,14 @@ fn set_actor(
 fn set_binding(c: &Connection, scope: &ActorScope, vendor: &str, b: &Binding) -> Result<()> {
     // A revision only ever grows; one that does not would let a stale decision pass.
     let sql = "INSERT INTO binding (actor, vendor, read_set, write_set, scopes, exclusions, \
-               daily_cap_minor, currency, revision) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
+               daily_cap_minor, currency, revision, standing) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
                ON CONFLICT (actor, vendor) DO UPDATE SET read_set = excluded.read_set, \
                write_set = excluded.write_set, scopes = excluded.scopes, \
                exclusions = excluded.exclusions, daily_cap_minor = excluded.daily_cap_minor, \
-               currency = excluded.currency, revision = excluded.revision \
+               currency = excluded.currency, revision = excluded.revision, \
+               standing = excluded.standing \
                WHERE excluded.revision > binding.revision";
-    let json = |list: &[String]| serde_json::Value::from(list).to_string();
     let actor = scope.actor();
     let params = rusqlite::params![
         actor.as_bytes(),
@@ -345,6 +359,58 @@ fn set_binding(c: &Connection, scope: &ActorScope, vendor: &str, b: &Binding) ->
         b.daily_cap_minor,
         b.currency,
         b.revision,
+        b.standing,
+    ];
+    exactly_one(c, sql, params)
+}
+
+fn json(list: &[String]) -> String {
+    serde_json::Value::from(list).to_string()
+}
+
+/// How long a code that can no longer be used is kept.
+const PAIRING_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
+
+fn add_pairing(c: &Connection, p: &PairingRow, at_ms: i64) -> Result<()> {
+    // Codes that are over answer like codes that never were, so that nobody misses them.
+    let sql = "DELETE FROM pairing WHERE expires_ms < ?1";
+    run(c, sql, [at_ms.saturating_sub(PAIRING_KEPT_MS)])?;
+    let sql = "INSERT INTO pairing (code_hash, id, parent, vendor, read_set, write_set, scopes, \
+               daily_cap_minor, currency, jwt_ttl_ms, expires_ms, used_ms) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    let params = rusqlite::params![
+        p.code_hash,
+        p.id,
+        p.parent.as_bytes(),
+        p.vendor,
+        p.rights.read.bits(),
+        p.rights.write.bits(),
+        json(&p.rights.scopes),
+        p.rights.daily_cap_minor,
+        p.rights.currency,
+        p.jwt_ttl_ms,
+        p.expires_ms,
+        p.used_ms,
+    ];
+    exactly_one(c, sql, params)
+}
+
+fn set_device(c: &Connection, d: &DeviceRow) -> Result<()> {
+    // A generation only ever grows; one that does not was decided on an older one.
+    let sql = "INSERT INTO device (vendor, device_id, actor, token_id, generation, paired_ms, \
+               removed_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+               ON CONFLICT (vendor, device_id) DO UPDATE SET actor = excluded.actor, \
+               token_id = excluded.token_id, generation = excluded.generation, \
+               paired_ms = excluded.paired_ms, removed_ms = excluded.removed_ms \
+               WHERE excluded.generation > device.generation";
+    let params = rusqlite::params![
+        d.vendor,
+        d.device_id.as_str(),
+        d.actor.as_bytes(),
+        d.token_id,
+        d.generation,
+        d.paired_ms,
+        d.removed_ms,
     ];
     exactly_one(c, sql, params)
 }

@@ -92,6 +92,24 @@ fn holds(c: &Connection, test: &Test, now_ms: i64) -> Result<bool> {
             Ok(now.is_some_and(|actor| actor.zone == *zone))
         }
         Test::PolicyIs(version) => Ok(read::heads(c)?.policy_version == *version),
+        Test::PairingOpen {
+            code_hash,
+            vendor,
+            at_ms,
+        } => {
+            let sql = "SELECT EXISTS (SELECT 1 FROM pairing WHERE code_hash = ?1 \
+                       AND vendor = ?2 AND used_ms IS NULL AND expires_ms > ?3)";
+            yes(c, sql, (code_hash, vendor, at_ms))
+        }
+        Test::DeviceIs { vendor, id, state } => {
+            let found = read::device(c, vendor, id)?;
+            Ok(found.map(|d| d.state()) == *state)
+        }
+        Test::NewestKeyIs { purpose, kid } => {
+            let sql = "SELECT (SELECT kid FROM key_ring WHERE purpose = ?1 \
+                       ORDER BY created_ms DESC, id DESC LIMIT 1) IS ?2";
+            yes(c, sql, (purpose, kid))
+        }
     }
 }
 

@@ -15,7 +15,11 @@ pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// Prepared statements a connection keeps; more than this room has.
 const STATEMENTS: usize = 96;
 
-const FIRST: &str = include_str!("migrations/V1__first.sql");
+/// What each version of the schema adds, oldest first. A file that was released is never changed.
+const MIGRATIONS: [(&str, &str); 2] = [
+    ("V1__first", include_str!("migrations/V1__first.sql")),
+    ("V2__devices", include_str!("migrations/V2__devices.sql")),
+];
 
 /// Why a ledger does not open.
 #[derive(Debug, thiserror::Error)]
@@ -162,7 +166,7 @@ pub(super) fn prepare(path: &Path) -> Result<Connection, OpenError> {
     }
     private(path)?;
     let mut connection = writing(path)?;
-    let known = i64::from(migration()?.version());
+    let known = newest(&migrations()?);
     // Read before anything is written: a newer file must stay as it is.
     let found = schema_version(&connection)?;
     if found > known {
@@ -218,8 +222,14 @@ pub(super) fn reading(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn migration() -> Result<Migration, OpenError> {
-    Migration::unapplied("V1__first", FIRST).map_err(|e| OpenError::Migration(e.to_string()))
+fn migrations() -> Result<Vec<Migration>, OpenError> {
+    let each = MIGRATIONS.map(|(name, sql)| Migration::unapplied(name, sql));
+    let all: Result<Vec<_>, _> = each.into_iter().collect();
+    all.map_err(|e| OpenError::Migration(e.to_string()))
+}
+
+fn newest(migrations: &[Migration]) -> i64 {
+    migrations.last().map_or(0, |m| i64::from(m.version()))
 }
 
 /// The version of the schema in the file; 0 when it has none.
@@ -244,8 +254,8 @@ fn schema_version(connection: &Connection) -> Result<i64, OpenError> {
 /// Brings the schema up to date. Another process may do the same at this moment, so a failure
 /// counts only if the schema is still old after it.
 fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
-    let migration = migration()?;
-    let known = i64::from(migration.version());
+    let migrations = migrations()?;
+    let known = newest(&migrations);
     let mut last = String::new();
     for _ in 0..20 {
         let found = schema_version(connection)?;
@@ -253,9 +263,9 @@ fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
             return Err(OpenError::Newer { found, known });
         }
         if found == known {
-            return same(connection, &migration);
+            return migrations.iter().try_for_each(|m| same(connection, m));
         }
-        let runner = Runner::new(std::slice::from_ref(&migration)).set_grouped(true);
+        let runner = Runner::new(&migrations).set_grouped(true);
         match runner.run(connection) {
             Ok(_) => return Ok(()),
             Err(error) => last = error.to_string(),

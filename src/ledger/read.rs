@@ -1,9 +1,10 @@
 //! The statements that read facts. Each takes a scope, or tells nobody's data.
 
 use super::rows::{
-    self, ACTOR, ACTOR_COLUMNS, BINDING, BINDING_COLUMNS, CAP, KEY, RESERVATION, SALT, STORED,
-    TOKEN, TOKEN_COLUMNS, VENDOR,
+    self, ACTOR, ACTOR_COLUMNS, BINDING, BINDING_COLUMNS, CAP, DEVICE, KEY, PAIRING, RESERVATION,
+    SALT, STORED, TOKEN, TOKEN_COLUMNS, VENDOR,
 };
+use crate::authority::device::{DeviceId, DeviceRow, ListedDevice, PairingRow};
 use crate::authority::identity::Omni;
 use crate::authority::ports::{
     ActorName, Admission, CapRow, Heads, MemoryFacts, Reservation, SaltFacts, SealedKey, Slot,
@@ -55,9 +56,11 @@ pub(super) fn admission(
     found.ok_or(rusqlite::Error::QueryReturnedNoRows)
 }
 
-/// Whether a binding says yes to anything. One that no longer does is kept for its revision.
+/// Whether a binding says yes to anything, or stands although it does not. One that no longer does
+/// either is kept for its revision.
 fn consents(binding: &Binding) -> bool {
-    binding.read != NamespaceSet::NONE
+    binding.standing
+        || binding.read != NamespaceSet::NONE
         || binding.write != NamespaceSet::NONE
         || !binding.scopes.is_empty()
 }
@@ -246,6 +249,38 @@ pub(super) fn keys(c: &Connection, purpose: &str) -> Result<Vec<SealedKey>> {
         format!("SELECT {KEY} FROM key_ring WHERE purpose = ?1 ORDER BY created_ms, id")
     });
     rows::all(c, &SQL, [purpose], rows::key)
+}
+
+pub(super) fn key(c: &Connection, purpose: &str, kid: &str) -> Result<Option<SealedKey>> {
+    static SQL: Sql =
+        Sql::new(|| format!("SELECT {KEY} FROM key_ring WHERE purpose = ?1 AND kid = ?2"));
+    rows::one(c, &SQL, (purpose, kid), rows::key)
+}
+
+pub(super) fn pairing(c: &Connection, code_hash: &[u8; 32]) -> Result<Option<PairingRow>> {
+    static SQL: Sql = Sql::new(|| format!("SELECT {PAIRING} FROM pairing WHERE code_hash = ?1"));
+    rows::one(c, &SQL, [code_hash], rows::pairing)
+}
+
+pub(super) fn device(c: &Connection, vendor: &str, id: &DeviceId) -> Result<Option<DeviceRow>> {
+    static SQL: Sql = Sql::new(|| {
+        format!("SELECT {DEVICE} FROM device d WHERE d.vendor = ?1 AND d.device_id = ?2")
+    });
+    rows::one(c, &SQL, (vendor, id.as_str()), rows::device)
+}
+
+pub(super) fn devices(c: &Connection, vendor: Option<&str>) -> Result<Vec<ListedDevice>> {
+    static SQL: Sql = Sql::new(|| {
+        format!(
+            "SELECT {DEVICE}, {ACTOR}, {TOKEN} FROM device d
+             JOIN actor a ON a.omni = d.actor
+             JOIN token t ON t.id = d.token_id
+             LEFT JOIN vendor v ON v.name = t.vendor
+             WHERE ?1 IS NULL OR d.vendor = ?1
+             ORDER BY d.vendor, d.device_id"
+        )
+    });
+    rows::all(c, &SQL, [vendor], rows::listed_device)
 }
 
 pub(super) fn actors(c: &Connection) -> Result<Vec<Actor>> {

@@ -2,6 +2,7 @@
 //! an error, never a default: an unknown word was written by another program.
 
 use crate::authority::budget::Zone;
+use crate::authority::device::{DeviceRow, ListedDevice, PairingRow};
 use crate::authority::identity::Omni;
 use crate::authority::ports::{
     CapRow, LoggedEvent, Reservation, Salt, SaltFacts, SealedKey, Stored, TokenRow, VendorRow,
@@ -52,6 +53,12 @@ impl<'r, 's> Columns<'r, 's> {
 
     fn word<T: FromStr>(&mut self, what: &'static str) -> Result<T> {
         self.text(what)?.parse().map_err(|_| broken(what))
+    }
+
+    fn maybe_word<T: FromStr>(&mut self, what: &'static str) -> Result<Option<T>> {
+        let word: Option<String> = self.take()?;
+        let word = word.map(|w| w.parse().map_err(|_| broken(what)));
+        word.transpose()
     }
 
     fn list(&mut self, what: &'static str) -> Result<Vec<String>> {
@@ -124,9 +131,10 @@ pub(super) fn vendor(c: &mut Columns<'_, '_>) -> Result<VendorRow> {
 
 /// Columns of [`token`], from tables called `t` and `v`.
 pub(super) const TOKEN: &str = "t.id, t.hash, t.role, v.name, v.rail, v.profile, t.actor, \
-     t.namespaces, t.created_ms, t.expires_ms, t.revoked_ms, t.last_used_ms, t.replaced_by";
+     t.namespaces, t.created_ms, t.expires_ms, t.revoked_ms, t.last_used_ms, t.replaced_by, \
+     t.device";
 /// How many those are.
-pub(super) const TOKEN_COLUMNS: usize = 13;
+pub(super) const TOKEN_COLUMNS: usize = 14;
 
 pub(super) fn token(c: &mut Columns<'_, '_>) -> Result<TokenRow> {
     Ok(TokenRow {
@@ -141,14 +149,15 @@ pub(super) fn token(c: &mut Columns<'_, '_>) -> Result<TokenRow> {
         revoked_ms: c.take()?,
         last_used_ms: c.take()?,
         replaced_by: c.take()?,
+        device: c.maybe_word("device")?,
     })
 }
 
 /// Columns of [`binding`], from a table called `b`.
 pub(super) const BINDING: &str = "b.read_set, b.write_set, b.scopes, b.exclusions, \
-     b.daily_cap_minor, b.currency, b.revision";
+     b.daily_cap_minor, b.currency, b.revision, b.standing";
 /// How many those are.
-pub(super) const BINDING_COLUMNS: usize = 7;
+pub(super) const BINDING_COLUMNS: usize = 8;
 
 pub(super) fn binding(c: &mut Columns<'_, '_>) -> Result<Binding> {
     Ok(Binding {
@@ -159,6 +168,56 @@ pub(super) fn binding(c: &mut Columns<'_, '_>) -> Result<Binding> {
         daily_cap_minor: c.take()?,
         currency: c.take()?,
         revision: c.take()?,
+        standing: c.take()?,
+    })
+}
+
+/// Columns of [`device`], from a table called `d`.
+pub(super) const DEVICE: &str =
+    "d.vendor, d.device_id, d.actor, d.token_id, d.generation, d.paired_ms, d.removed_ms";
+
+pub(super) fn device(c: &mut Columns<'_, '_>) -> Result<DeviceRow> {
+    Ok(DeviceRow {
+        vendor: c.take()?,
+        device_id: c.word("device")?,
+        actor: c.omni()?,
+        token_id: c.take()?,
+        generation: c.take()?,
+        paired_ms: c.take()?,
+        removed_ms: c.take()?,
+    })
+}
+
+/// [`DEVICE`], then [`ACTOR`], then [`TOKEN`].
+pub(super) fn listed_device(c: &mut Columns<'_, '_>) -> Result<ListedDevice> {
+    Ok(ListedDevice {
+        device: device(c)?,
+        actor: actor(c)?,
+        token: token(c)?,
+    })
+}
+
+/// Columns of [`pairing`].
+pub(super) const PAIRING: &str = "code_hash, id, parent, vendor, read_set, write_set, scopes, \
+     daily_cap_minor, currency, jwt_ttl_ms, expires_ms, used_ms";
+
+pub(super) fn pairing(c: &mut Columns<'_, '_>) -> Result<PairingRow> {
+    Ok(PairingRow {
+        code_hash: c.take()?,
+        id: c.take()?,
+        parent: c.omni()?,
+        vendor: c.take()?,
+        rights: Binding {
+            read: c.set()?,
+            write: c.set()?,
+            scopes: c.list("scopes")?,
+            daily_cap_minor: c.take()?,
+            currency: c.take()?,
+            ..Binding::default()
+        },
+        jwt_ttl_ms: c.take()?,
+        expires_ms: c.take()?,
+        used_ms: c.take()?,
     })
 }
 

@@ -5,6 +5,7 @@ use super::open::{self, OpenError};
 use super::pool::Pool;
 use super::writer::{Room, Writer, stopped};
 use super::{events, read, rows};
+use crate::authority::device::{DeviceId, DeviceRow, ListedDevice, PairingRow};
 use crate::authority::identity::Omni;
 use crate::authority::ports::{
     ActorName, Admission, AuditReach, CapRow, Committed, EventFilter, Heads, Lane, Later, Ledger,
@@ -236,6 +237,36 @@ impl Ledger for SqliteLedger {
 
     fn keys<'a>(&'a self, purpose: &'a str) -> Later<'a, Result<Vec<SealedKey>, LedgerError>> {
         self.inline(move |c| read::keys(c, purpose))
+    }
+
+    fn key<'a>(
+        &'a self,
+        purpose: &'a str,
+        kid: &'a str,
+    ) -> Later<'a, Result<Option<SealedKey>, LedgerError>> {
+        self.inline(move |c| read::key(c, purpose, kid))
+    }
+
+    fn pairing<'a>(
+        &'a self,
+        code_hash: &'a [u8; 32],
+    ) -> Later<'a, Result<Option<PairingRow>, LedgerError>> {
+        self.inline(move |c| read::pairing(c, code_hash))
+    }
+
+    fn device<'a>(
+        &'a self,
+        vendor: &'a str,
+        id: &'a DeviceId,
+    ) -> Later<'a, Result<Option<DeviceRow>, LedgerError>> {
+        self.inline(move |c| read::device(c, vendor, id))
+    }
+
+    fn devices<'a>(
+        &'a self,
+        vendor: Option<&'a str>,
+    ) -> Later<'a, Result<Vec<ListedDevice>, LedgerError>> {
+        self.inline(move |c| read::devices(c, vendor))
     }
 
     fn actors(&self) -> Later<'_, Result<Vec<Actor>, LedgerError>> {

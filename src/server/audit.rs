@@ -136,7 +136,7 @@ impl Asked<'_> {
             let token = principal.token_id().unwrap_or_default();
             let seat = self.app.streams.seat(token);
             if seat.is_none() {
-                return Err(authority.too_many(&principal, &knock).await);
+                return Err(authority.too_many(&principal, knock.asked, 1).await);
             }
             seat
         } else {

@@ -5,7 +5,7 @@
 //! The token is in the query because that protocol has no other place for it. It is never logged.
 
 use super::App;
-use super::exchange::{Came, knock};
+use super::exchange::{Came, connecting, knock};
 use super::session::{Session, bearer};
 use super::socket::{Ended, Got, MAX_FRAME, Put, Socket, Talk, code};
 use crate::authority::refusal::Cause;
@@ -120,7 +120,7 @@ async fn serve(
     let Some(_seat) = app.endpoints.seat(principal.token_id().unwrap_or_default()) else {
         let refusal = app
             .authority
-            .too_many(&principal, &super::exchange::connecting(&headers, came))
+            .too_many(&principal, connecting(&headers, came).asked, 1)
             .await;
         socket
             .put(Put::Close(code::REFUSED, refusal.cause.code()))

@@ -3,6 +3,7 @@
 
 mod audit;
 mod caps;
+mod devices;
 mod edge;
 mod endpoint;
 mod exchange;
@@ -12,6 +13,7 @@ mod ops;
 mod parents;
 pub mod relay;
 pub mod remote;
+mod rest;
 mod routes;
 mod session;
 mod socket;

@@ -1,4 +1,4 @@
-//! What anyone may ask: is it alive, and with which keys are its caps verified.
+//! What anyone may ask: is it alive, and with which keys is what it signs verified.
 
 use super::{App, edge};
 use axum::extract::State;
@@ -20,8 +20,13 @@ pub(super) async fn healthz(State(app): State<Arc<App>>) -> Response {
 }
 
 pub(super) async fn jwks(State(app): State<Arc<App>>) -> Response {
-    let cache = [(CACHE_CONTROL, "public, max-age=60")];
-    (cache, axum::Json(app.authority.jwks())).into_response()
+    match app.authority.jwks().await {
+        Ok(keys) => {
+            let cache = [(CACHE_CONTROL, "public, max-age=60")];
+            (cache, axum::Json(keys)).into_response()
+        }
+        Err(refusal) => edge::respond(&refusal, refusal.to_body(&Value::Null)),
+    }
 }
 
 pub(super) async fn revoked_caps(State(app): State<Arc<App>>) -> Response {

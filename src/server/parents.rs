@@ -1,19 +1,18 @@
 //! What a parent changes over HTTP: grants and erasure of its own actors. Nobody else changes
 //! anything here; the operator has the command line.
 
-use super::knock::header;
-use super::{App, caps, edge};
-use crate::authority::admit::{Header, Knock, Wants};
+use super::rest::{self, Asked, object};
+use super::{App, edge};
+use crate::authority::admit::Wants;
 use crate::authority::budget::parse_money_arg;
 use crate::authority::calls::Call;
 use crate::authority::calls::admin::{AdminCall, GrantRequest};
-use crate::authority::refusal::{Cause, Refusal};
-use crate::authority::words::{Door, Namespace, NamespaceSet};
+use crate::authority::refusal::Cause;
+use crate::authority::words::{Namespace, NamespaceSet};
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::response::{IntoResponse as _, Response};
-use http::header::AUTHORIZATION;
 use http::{Request, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -81,40 +80,16 @@ pub(super) async fn change(
             .and_then(|bytes| call(actor, change, &bytes)),
         Err(_) => Err(Cause::RequestMalformed),
     };
-    let source = app.proxies.source(peer, &parts.headers).to_string();
-    let knock = Knock {
-        authorization: header(&parts.headers, AUTHORIZATION),
-        actor: Header::Absent,
-        argument: None,
-        asked: change.tool(),
-        found: call.as_ref().err().copied(),
-        seen: None,
-        source: &source,
-        protocol: "http",
-        door: Door::Http,
+    let asked = Asked {
+        tool: change.tool(),
+        wants: Wants::Parent,
+        call: call.map(|call| Call::Admin(Box::new(call))),
     };
-    let refuse = |refusal: &Refusal| edge::respond(refusal, refusal.to_body(&Value::Null));
-    let principal = match app.authority.admit(&knock, Wants::Parent).await {
-        Ok(principal) => principal,
-        Err(turned) => return refuse(&turned.refusal),
-    };
-    let Ok(call) = call else {
-        return refuse(&Cause::RequestMalformed.into());
-    };
-    match app
-        .authority
-        .perform(&principal, Call::Admin(Box::new(call)))
-        .await
-    {
-        Ok(outcome) => caps::answer(&outcome.answer),
-        Err(refusal) => refuse(&refusal),
-    }
+    rest::answer(&app, peer, &parts, asked).await
 }
 
 fn call(actor: String, change: Change, bytes: &[u8]) -> Result<AdminCall, Cause> {
-    let Ok(Value::Object(body)) = crate::mcp::frame::strict(bytes) else {
-        return Err(Cause::RequestMalformed);
-    };
+    let body = object(bytes)?;
     if change == Change::Erase {
         let namespace = erased(&body)?;
         return Ok(AdminCall::MemoryErase { actor, namespace });

@@ -1,8 +1,8 @@
 //! Which path leads where.
 
-use super::{App, audit, caps, edge, endpoint, ops, parents};
+use super::{App, audit, caps, devices, edge, endpoint, ops, parents};
 use axum::Router;
-use axum::routing::{any, get, post};
+use axum::routing::{any, delete, get, post};
 use axum::serve::ListenerExt as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,6 +22,11 @@ pub(super) fn public(app: &Arc<App>) -> Router {
         .route("/v1/cap/redeem", post(caps::redeem))
         .route("/v1/cap/introspect", post(caps::introspect))
         .route("/v1/actors/{actor}/{change}", post(parents::change))
+        .route(
+            "/v1/vendor/devices/register",
+            post(devices::register).delete(devices::remove_register),
+        )
+        .route("/v1/vendor/devices/{device_id}", delete(devices::remove))
         .route("/.well-known/jwks.json", get(ops::jwks))
         .route(
             "/.well-known/agentkeys/revoked-caps",

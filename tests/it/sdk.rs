@@ -85,7 +85,7 @@ fn root(path: &str) -> PathBuf {
 }
 
 /// A script on its interpreter, which `tests/sdk/install` put there.
-fn interpreter(program: &str, script: &str) -> Command {
+pub(crate) fn interpreter(program: &str, script: &str) -> Command {
     let (program, installed) = if program == "node" {
         let installed = root("node_modules/agentkeys-sdk");
         (PathBuf::from(program), installed)

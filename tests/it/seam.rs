@@ -3,6 +3,7 @@
 //! The services themselves cannot run here; their wire format is played by [`Worker`].
 
 use super::support::{House, wait};
+use agentkeys::authority::actor_jwt::{ActorClaims, JwtError};
 use agentkeys::authority::admit::{Header, Knock, Wants};
 use agentkeys::authority::calls::memory::{Mode, Put};
 use agentkeys::authority::calls::{Answer, Call};
@@ -10,7 +11,8 @@ use agentkeys::authority::cap::{CapClaims, CapError, RevokedList};
 use agentkeys::authority::jws::SignError;
 use agentkeys::authority::jws::key::Jwk;
 use agentkeys::authority::ports::{
-    CapAuthority, EventFilter, Kept, Later, Place, Salt, Vault, VaultError,
+    ActorTokens, CapAuthority, EventFilter, Kept, Later, LedgerError, Place, Salt, SealedKey,
+    Vault, VaultError,
 };
 use agentkeys::authority::principal::{ActorScope, MemoryOp, Principal, VerifiedCap};
 use agentkeys::authority::words::{Door, Namespace};
@@ -170,6 +172,30 @@ impl CapAuthority for BrokerCaps {
     }
 }
 
+impl ActorTokens for BrokerCaps {
+    fn sign<'a>(
+        &'a self,
+        claims: &'a ActorClaims,
+    ) -> Later<'a, Result<Result<String, SignError>, LedgerError>> {
+        Box::pin(async move { Ok(Ok(format!("broker.{}", claims.jti))) })
+    }
+
+    fn verify<'a>(
+        &'a self,
+        _: &'a str,
+    ) -> Later<'a, Result<Result<ActorClaims, JwtError>, LedgerError>> {
+        Box::pin(async { Ok(Err(JwtError::BadSignature)) })
+    }
+
+    fn public_keys(&self) -> Later<'_, Result<Vec<Jwk>, LedgerError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn fresh_key(&self, _: i64) -> Result<SealedKey, SignError> {
+        Err(SignError::Crypto)
+    }
+}
+
 fn admitted(authority: &Authority, house: &House, vendor: &str) -> Principal {
     let bearer = format!("Bearer {}", house.token(vendor));
     let actor = house.actor();
@@ -200,6 +226,7 @@ fn the_existing_services_fit_behind_the_ports() {
         ledger: Arc::new(SqliteLedger::open(&house.dir().join("ledger.sqlite")).unwrap()),
         vault: Arc::new(remote),
         caps: Arc::new(BrokerCaps),
+        tokens: Arc::new(BrokerCaps),
         clock: Arc::new(SystemClock::default()),
         entropy: Arc::new(SystemEntropy),
         operator: operator["actor_omni"].as_str().unwrap().parse().unwrap(),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::children::{Agentkeys, Listening, Scratch};
 use super::{Against, Identity};
 use crate::acceptance::AcceptError;
-use crate::acceptance::kit::{Kit, TokenState, VendorRef};
+use crate::acceptance::kit::{Kit, TokenKind, TokenState, VendorRef};
 use crate::secret::Secret;
 
 /// A host's credentials.
@@ -57,7 +57,7 @@ impl Stage {
     fn of_kit(url: &str, kit: &Kit, ca_file: Option<&Path>) -> Result<Self, AcceptError> {
         let main = &kit.actors.main;
         let credentials = |vendor: &VendorRef| {
-            let held = kit.token(vendor, TokenState::Active, false)?;
+            let held = kit.token(vendor, TokenState::Active, TokenKind::Unpinned)?;
             Ok(Credentials {
                 vendor: vendor.vendor.clone(),
                 token_id: held.id.to_owned(),

@@ -6,10 +6,12 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Actors, Bound, FILE, FORMAT, Kit, Memories, Named, Operator, Token, TokenState};
-use super::{VendorRef, Vendors, load, token_path};
+use super::{Actors, Bound, Device, FILE, FORMAT, Kit, Memories, Named, Operator, Token};
+use super::{TokenKind, TokenState, VendorRef, Vendors, load, token_path};
 use crate::acceptance::AcceptError;
-use crate::authority::calls::admin::{AdminCall, GrantRequest, NewActor, TokenRequest};
+use crate::authority::calls::admin::{
+    AdminCall, DeviceRequest, GrantRequest, NewActor, TokenRequest,
+};
 use crate::authority::principal::Principal;
 use crate::authority::words::{Namespace, NamespaceSet, Rail, Role};
 use crate::authority::{Answer, Authority, Call};
@@ -29,6 +31,9 @@ pub(super) const STATES: [TokenState; 4] = [
     TokenState::Revoked,
     TokenState::RotatedOut,
 ];
+
+/// The kinds there are of each.
+pub(super) const KINDS: [TokenKind; 3] = [TokenKind::Unpinned, TokenKind::Pinned, TokenKind::Jwt];
 
 /// The authority and whoever may change it, made anew for each call since its time is in it.
 struct Hands<'a> {
@@ -79,17 +84,27 @@ pub async fn make(
     let vendors = vendors(&hands, &id).await?;
     let bindings = bind(&hands, &actors, &vendors).await?;
     let memories = memories(&hands, &id, &actors.main).await?;
-    let mut tokens = Vec::new();
+    let mut made = Made {
+        dir,
+        tokens: Vec::new(),
+        devices: Vec::new(),
+    };
     for vendor in [&vendors.first, &vendors.second, &vendors.plain] {
         for state in STATES {
-            for pinned in [false, true] {
-                let pin = pinned.then_some(&actors.main);
-                token(&hands, dir, vendor, state, pin, &mut tokens).await?;
+            for kind in KINDS {
+                let main = &actors.main;
+                match kind {
+                    TokenKind::Jwt => device(&hands, vendor, state, main, &mut made).await?,
+                    _ => token(&hands, vendor, state, kind, main, &mut made).await?,
+                }
             }
         }
     }
     let auditor = create_token(&hands, Role::Auditor, None, None, LIFE_MS).await?;
-    tokens.push(keep(dir, &auditor, TokenState::Active, None, false)?);
+    made.keep(&auditor, TokenState::Active, None, TokenKind::Unpinned)?;
+    let Made {
+        tokens, devices, ..
+    } = made;
     let omni = authority.operator().to_string();
     let me = show(&hands, &omni).await?;
     let kit = Kit {
@@ -103,6 +118,7 @@ pub async fn make(
         vendors,
         bindings,
         memories,
+        devices,
         tokens,
         secrets: std::collections::HashMap::new(),
     };
@@ -130,6 +146,13 @@ pub async fn remove(
                 AdminCall::Ungrant(Box::new(request)),
             )
             .await?;
+    }
+    for device in &kit.devices {
+        let remove = AdminCall::DeviceRemove {
+            vendor: device.vendor.clone(),
+            device_id: device.device_id.clone(),
+        };
+        hands.ask("removing a device", remove).await?;
     }
     for token in &kit.tokens {
         let id = token.token_id.clone();
@@ -297,37 +320,97 @@ async fn memories(hands: &Hands<'_>, id: &str, main: &Named) -> Result<Memories,
     })
 }
 
+/// What was made so far.
+struct Made<'a> {
+    dir: &'a Path,
+    tokens: Vec<Token>,
+    devices: Vec<Device>,
+}
+
+const fn life(state: TokenState) -> i64 {
+    match state {
+        TokenState::Expired => SHORT_MS,
+        _ => LIFE_MS,
+    }
+}
+
 async fn token(
     hands: &Hands<'_>,
-    dir: &Path,
     vendor: &VendorRef,
     state: TokenState,
-    pin: Option<&Named>,
-    tokens: &mut Vec<Token>,
+    kind: TokenKind,
+    main: &Named,
+    made: &mut Made<'_>,
 ) -> Result<(), AcceptError> {
-    let life = if state == TokenState::Expired {
-        SHORT_MS
-    } else {
-        LIFE_MS
-    };
-    let made = create_token(hands, Role::Vendor, Some(vendor), pin, life).await?;
-    tokens.push(keep(dir, &made, state, Some(vendor), pin.is_some())?);
-    let id = text(&made, "token_id").unwrap_or_default();
+    let pin = (kind == TokenKind::Pinned).then_some(main);
+    let one = create_token(hands, Role::Vendor, Some(vendor), pin, life(state)).await?;
+    made.keep(&one, state, Some(vendor), kind)?;
+    let id = text(&one, "token_id").unwrap_or_default();
     match state {
-        TokenState::Revoked => {
-            hands
-                .ask("revoking a token", AdminCall::TokenRevoke { id })
-                .await?;
-        }
+        TokenState::Revoked => revoke(hands, id).await?,
         TokenState::RotatedOut => {
             let overlap_ms = 0;
             let rotate = AdminCall::TokenRotate { id, overlap_ms };
             let next = hands.ask("rotating a token", rotate).await?;
-            let state = TokenState::Successor;
-            tokens.push(keep(dir, &next, state, Some(vendor), pin.is_some())?);
+            made.keep(&next, TokenState::Successor, Some(vendor), kind)?;
         }
         _ => {}
     }
+    Ok(())
+}
+
+async fn revoke(hands: &Hands<'_>, id: String) -> Result<(), AcceptError> {
+    let revoke = AdminCall::TokenRevoke { id };
+    hands.ask("revoking a token", revoke).await.map(|_| ())
+}
+
+/// A device of its own for each state, so that one's JWT does not end another's.
+async fn device(
+    hands: &Hands<'_>,
+    vendor: &VendorRef,
+    state: TokenState,
+    main: &Named,
+    made: &mut Made<'_>,
+) -> Result<(), AcceptError> {
+    let word = serde_json::to_value(state).unwrap_or_default();
+    let device_id = format!("kit-{}", word.as_str().unwrap_or_default());
+    let register = || {
+        let rights = GrantRequest {
+            read: NamespaceSet::NONE.with(Namespace::Travel),
+            ..GrantRequest::default()
+        };
+        let request = DeviceRequest {
+            vendor: vendor.vendor.clone(),
+            device_id: device_id.clone(),
+            parent: Some(main.actor_omni.clone()),
+            rights: Some(rights),
+            ttl_ms: life(state),
+        };
+        let call = AdminCall::DeviceRegister(Box::new(request));
+        hands.ask("registering a device", call)
+    };
+    let one = register().await?;
+    made.keep(&one, state, Some(vendor), TokenKind::Jwt)?;
+    match state {
+        TokenState::Revoked => {
+            revoke(hands, text(&one, "token_id").unwrap_or_default()).await?;
+        }
+        TokenState::RotatedOut => {
+            let next = register().await?;
+            made.keep(&next, TokenState::Successor, Some(vendor), TokenKind::Jwt)?;
+        }
+        _ => {}
+    }
+    made.devices.push(Device {
+        vendor: vendor.vendor.clone(),
+        device_id,
+        actor: Named {
+            alias: text(&one, "alias").unwrap_or_default(),
+            actor_omni: text(&one, "actor_omni").unwrap_or_default(),
+            parent_omni: Some(main.actor_omni.clone()),
+            derivation_path: None,
+        },
+    });
     Ok(())
 }
 
@@ -351,28 +434,36 @@ async fn create_token(
         .await
 }
 
-/// Writes a token's text into its own file and keeps the rest of it.
-fn keep(
-    dir: &Path,
-    made: &Value,
-    state: TokenState,
-    vendor: Option<&VendorRef>,
-    pinned: bool,
-) -> Result<Token, AcceptError> {
-    let field = |key: &str| {
-        text(made, key).ok_or_else(|| AcceptError::protocol("creating a token", key.to_owned()))
-    };
-    let token_id = field("token_id")?;
-    let file = format!("{token_id}.token");
-    write_private(&dir.join(&file), field("token")?.as_bytes())?;
-    Ok(Token {
-        token_id,
-        state,
-        vendor: vendor.map(|v| v.vendor.clone()),
-        pinned,
-        expires_at: field("expires_at")?,
-        file,
-    })
+impl Made<'_> {
+    /// Writes a token's text into its own file and keeps the rest of it.
+    fn keep(
+        &mut self,
+        made: &Value,
+        state: TokenState,
+        vendor: Option<&VendorRef>,
+        kind: TokenKind,
+    ) -> Result<(), AcceptError> {
+        let field = |key: &str| {
+            text(made, key).ok_or_else(|| AcceptError::protocol("creating a token", key.to_owned()))
+        };
+        let secret = match kind {
+            TokenKind::Jwt => field("jwt")?,
+            _ => field("token")?,
+        };
+        let token_id = field("token_id")?;
+        let file = format!("{token_id}.token");
+        write_private(&self.dir.join(&file), secret.as_bytes())?;
+        self.tokens.push(Token {
+            token_id,
+            state,
+            vendor: vendor.map(|v| v.vendor.clone()),
+            kind,
+            device_id: text(made, "device_id"),
+            expires_at: field("expires_at")?,
+            file,
+        });
+        Ok(())
+    }
 }
 
 fn text(json: &Value, key: &str) -> Option<String> {

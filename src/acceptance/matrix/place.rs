@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Bearer, Called, Cause, Cell, Expect, Form, Kind, Known, RowExpect, Says, Side};
 use crate::acceptance::AcceptError;
 use crate::acceptance::client::{Headers, value};
-use crate::acceptance::kit::{Kit, Named, TokenState, VendorRef};
+use crate::acceptance::kit::{Kit, Named, TokenKind, TokenState, VendorRef};
 use crate::acceptance::mcp::{Ask, Handshake, arguments};
 
 /// Where in the matrix a cell is.
@@ -44,7 +44,8 @@ impl Place {
         }
         let (mut headers, body) = self.shake.request(self.ask, &Value::Object(call), number);
         let token_id = self.bearer(kit, vendor, &mut headers, &mut path)?;
-        headers.extend(self.actor_headers(kit));
+        let own = kit.actor_of(&token_id);
+        headers.extend(self.actor_headers(kit, own));
         let (status, form) = match (cause.call, self.side) {
             (Called::ForAnother, Side::First) => (200, Form::Result),
             (Called::NoSuchTool, _) => (200, Form::Rpc(-32602)),
@@ -57,12 +58,12 @@ impl Place {
                 .and_then(Value::as_str)
                 .unwrap_or_default(),
         };
-        let row = self.row(kit, token_id, asked);
+        let row = self.row(kit, own, token_id.clone(), asked);
         let place = format!(
             "{}/{}/{}/{}",
             self.shake.version,
             self.ask.word(),
-            kind_word(self.kind),
+            self.kind.map_or("any", TokenKind::word),
             vendor.rail
         );
         let twin = matches!(cause.says, Says::Unknown | Says::Unbound).then(|| place.clone());
@@ -83,13 +84,13 @@ impl Place {
     }
 
     /// What its row must say: as much of the caller as was known when it was refused.
-    fn row(&self, kit: &Kit, token_id: String, asked: &str) -> RowExpect {
+    fn row(&self, kit: &Kit, own: &Named, token_id: String, asked: &str) -> RowExpect {
         let cause = self.cause;
         let vendor = self.vendor(kit);
         let token = cause.known != Known::Nobody;
         let actor = cause.known == Known::Actor;
         RowExpect {
-            actor: actor.then(|| kit.actors.main.actor_omni.clone()),
+            actor: actor.then(|| own.actor_omni.clone()),
             vendor: token.then(|| vendor.vendor.clone()),
             token_id: token.then_some(token_id),
             tool: asked.to_owned(),
@@ -117,12 +118,12 @@ impl Place {
         headers: &mut Headers,
         path: &mut String,
     ) -> Result<String, AcceptError> {
-        let pinned = self.kind == Kind::Pinned;
+        let kind = self.kind.unwrap_or(TokenKind::Unpinned);
         let state = match self.cause.bearer {
             Bearer::Over(state) => state,
             _ => TokenState::Active,
         };
-        let held = kit.token(vendor, state, pinned)?;
+        let held = kit.token(vendor, state, kind)?;
         let good = held.text.expose();
         let header = |text: &str| ("authorization", value(text));
         match self.cause.bearer {
@@ -140,7 +141,7 @@ impl Place {
             }
             Bearer::Twice => {
                 headers.push(header(&format!("Bearer {good}")));
-                let second = kit.token(vendor, state, true)?;
+                let second = kit.token(vendor, state, self.second())?;
                 headers.push(header(&format!("Bearer {}", second.text.expose())));
             }
         }
@@ -170,7 +171,20 @@ impl Place {
         format!("{body}_{:08x}", crc32fast::hash(body.as_bytes()))
     }
 
-    fn actor_headers(&self, kit: &Kit) -> Headers {
+    /// The kind of a second token beside the first.
+    const fn second(&self) -> TokenKind {
+        if self.turn.is_multiple_of(2) {
+            TokenKind::Pinned
+        } else {
+            TokenKind::Jwt
+        }
+    }
+
+    fn names_its_actor(&self) -> bool {
+        self.kind.is_some_and(|kind| kind != TokenKind::Unpinned)
+    }
+
+    fn actor_headers(&self, kit: &Kit, mine: &Named) -> Headers {
         let actors = &kit.actors;
         let header = |text: &str| ("x-agentkeys-actor", value(text));
         let name = |actor: &Named| match self.turn % 3 {
@@ -183,9 +197,9 @@ impl Place {
             Side::Second => (&actors.second_only, &actors.first_only),
         };
         match self.cause.says {
-            // A pinned token brings its actor along; saying it as well is allowed, and half do.
-            Says::Right if self.kind == Kind::Pinned && self.turn.is_multiple_of(2) => Vec::new(),
-            Says::Right => vec![name(&actors.main)],
+            // Such a token brings its actor along; saying it as well is allowed, and half do.
+            Says::Right if self.names_its_actor() && self.turn.is_multiple_of(2) => Vec::new(),
+            Says::Right => vec![name(mine)],
             Says::Foreign => vec![name(foreign)],
             Says::Elsewhere => vec![name(own)],
             Says::Absent => Vec::new(),
@@ -195,25 +209,13 @@ impl Place {
             }
             Says::Unknown => vec![header(&format!("0x{}", "0f".repeat(32)))],
             Says::Unbound => vec![name(&actors.unbound)],
-            Says::Twice => vec![name(&actors.main), name(&actors.main)],
+            Says::Twice => vec![name(mine), name(mine)],
             Says::Upper => vec![header(&format!(
                 "0x{}",
-                actors
-                    .main
-                    .actor_omni
-                    .trim_start_matches("0x")
-                    .to_uppercase()
+                mine.actor_omni.trim_start_matches("0x").to_uppercase()
             ))],
-            Says::Spaced => vec![header(&actors.main.alias.replace('_', " "))],
+            Says::Spaced => vec![header(&mine.alias.replace(['_', '.'], " "))],
             Says::Unicode => vec![header("小明")],
         }
-    }
-}
-
-const fn kind_word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::None => "any",
-        Kind::Unpinned => "unpinned",
-        Kind::Pinned => "pinned",
     }
 }

@@ -61,7 +61,7 @@ fn unknown_and_not_bound_are_twins() {
         mine.filter_map(|c| c.twin.clone()).collect()
     };
     assert_eq!(of("actor.unknown"), of("actor.not_bound"));
-    assert_eq!(of("actor.unknown").len(), 120);
+    assert_eq!(of("actor.unknown").len(), 180);
 }
 
 #[test]

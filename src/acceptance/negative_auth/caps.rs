@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Suite;
 use crate::acceptance::AcceptError;
 use crate::acceptance::client::{Headers, value};
-use crate::acceptance::kit::{Held, TokenState, VendorRef};
+use crate::acceptance::kit::{Held, TokenKind, TokenState, VendorRef};
 use crate::acceptance::matrix::{Cell, Expect, Form, RowExpect};
 use crate::acceptance::mcp::{USUAL, credentials};
 
@@ -55,14 +55,14 @@ struct Door {
 
 /// A cap as the tool gave it out.
 #[derive(Debug, Clone)]
-struct Cap {
+pub(super) struct Cap {
     id: String,
-    text: String,
+    pub(super) text: String,
     expires_at: String,
 }
 
 /// One cap of each operation.
-type Caps = [Cap; 3];
+pub(super) type Caps = [Cap; 3];
 
 /// What is tried: a row of the table.
 struct Try {
@@ -115,15 +115,18 @@ impl Suite<'_> {
         Ok(cells.len())
     }
 
-    fn plain(&self, pinned: bool) -> Result<Held<'_>, AcceptError> {
+    pub(super) fn plain(&self, kind: TokenKind) -> Result<Held<'_>, AcceptError> {
         self.kit
-            .token(&self.kit.vendors.plain, TokenState::Active, pinned)
+            .token(&self.kit.vendors.plain, TokenState::Active, kind)
     }
 
     /// A tool call of the vendor whose answers are structured.
     async fn tool(&self, tool: &str, actor: &str, arguments: Value) -> Result<Value, AcceptError> {
         let (mut headers, body) = USUAL.call(tool, &arguments, 1);
-        headers.extend(credentials(self.plain(false)?.text.expose(), Some(actor)));
+        headers.extend(credentials(
+            self.plain(TokenKind::Unpinned)?.text.expose(),
+            Some(actor),
+        ));
         let reply = self.client.post("/mcp", &headers, &body).await?;
         let answer = reply.json.pointer("/result/structuredContent");
         match answer {
@@ -132,7 +135,7 @@ impl Suite<'_> {
         }
     }
 
-    async fn mint_all(&self, actor: &str, ttl: u64) -> Result<Caps, AcceptError> {
+    pub(super) async fn mint_all(&self, actor: &str, ttl: u64) -> Result<Caps, AcceptError> {
         let mut caps = Vec::new();
         for door in DOORS {
             let params = match door.op {
@@ -158,7 +161,7 @@ impl Suite<'_> {
     }
 
     async fn spend_first(&self, door: Door, cap: &Cap) -> Result<(), AcceptError> {
-        let headers = credentials(self.plain(false)?.text.expose(), None);
+        let headers = credentials(self.plain(TokenKind::Unpinned)?.text.expose(), None);
         let reply = self
             .client
             .post(door.path, &headers, &body(door, &cap.text, false))
@@ -180,7 +183,7 @@ impl Suite<'_> {
         codes: &'static [&'static str],
         actor: bool,
     ) -> Result<Try, AcceptError> {
-        let held = self.plain(false)?;
+        let held = self.plain(TokenKind::Unpinned)?;
         Ok(Try {
             id,
             door,
@@ -199,13 +202,13 @@ impl Suite<'_> {
         let vendors = &self.kit.vendors;
         for (at, door) in DOORS.into_iter().enumerate() {
             for vendor in [&vendors.first, &vendors.second] {
-                for pinned in [false, true] {
-                    let held = self.kit.token(vendor, TokenState::Active, pinned)?;
+                for kind in [TokenKind::Unpinned, TokenKind::Pinned, TokenKind::Jwt] {
+                    let held = self.kit.token(vendor, TokenState::Active, kind)?;
                     let id = format!(
                         "cap.of_another_vendor/{}/{}/{}",
                         door.op,
                         vendor.rail,
-                        kind(pinned)
+                        kind.word()
                     );
                     tries.push(Try {
                         bearer: credentials(held.text.expose(), None),
@@ -215,13 +218,15 @@ impl Suite<'_> {
                     });
                 }
             }
-            let pinned = self.plain(true)?;
-            let id = format!("cap.of_another_actor/{}", door.op);
-            tries.push(Try {
-                bearer: credentials(pinned.text.expose(), None),
-                row: Some((pinned.id.to_owned(), false)),
-                ..self.attempt(id, door, others[at].text.clone(), NOT_ITS_ACTOR, false)?
-            });
+            for kind in [TokenKind::Pinned, TokenKind::Jwt] {
+                let held = self.plain(kind)?;
+                let id = format!("cap.of_another_actor/{}/{}", door.op, kind.word());
+                tries.push(Try {
+                    bearer: credentials(held.text.expose(), None),
+                    row: Some((held.id.to_owned(), false)),
+                    ..self.attempt(id, door, others[at].text.clone(), NOT_ITS_ACTOR, false)?
+                });
+            }
             for (other, cap) in DOORS.iter().zip(good).filter(|(d, _)| d.op != door.op) {
                 let id = format!("cap.of_another_operation/{}/at/{}", other.op, door.op);
                 tries.push(self.attempt(id, door, cap.text.clone(), MISMATCH, true)?);
@@ -292,7 +297,7 @@ impl Suite<'_> {
                 let id = format!("cap.rewritten/{word}/{}", door.op);
                 tries.push(self.attempt(id, door, text, INVALID, false)?);
             }
-            for (place, text) in flipped(&good[at].text) {
+            for (place, text) in flips(&good[at].text, FLIPS) {
                 let id = format!("cap.bit_flipped/{}/{place}", door.op);
                 tries.push(self.attempt(id, door, text, NO_LONGER_GOOD, false)?);
             }
@@ -303,7 +308,7 @@ impl Suite<'_> {
     /// A good cap that leaked: nobody can spend it without a token that works.
     fn without_token(&self, good: &Caps, tries: &mut Vec<Try>) -> Result<(), AcceptError> {
         let plain: &VendorRef = &self.kit.vendors.plain;
-        let over = |state| self.kit.token(plain, state, false);
+        let over = |state| self.kit.token(plain, state, TokenKind::Unpinned);
         for (at, door) in DOORS.into_iter().enumerate() {
             let base = |word: &str, code: &'static [&'static str]| {
                 let id = format!("cap.without_token/{word}/{}", door.op);
@@ -395,12 +400,8 @@ fn body(door: Door, cap: &str, second: bool) -> Value {
     }
 }
 
-const fn kind(pinned: bool) -> &'static str {
-    if pinned { "pinned" } else { "unpinned" }
-}
-
 /// A cap with one claim changed and its old signature.
-fn rewritten(cap: &str, claim: &str, to: &Value) -> Option<String> {
+pub(super) fn rewritten(cap: &str, claim: &str, to: &Value) -> Option<String> {
     let mut parts = cap.split('.');
     let (head, payload, signature) = (parts.next()?, parts.next()?, parts.next()?);
     let mut claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
@@ -415,14 +416,16 @@ fn rewritten(cap: &str, claim: &str, to: &Value) -> Option<String> {
     Some(format!("{head}.{payload}.{signature}"))
 }
 
-/// The cap with one bit flipped, at places spread over all of it, its first and last characters
-/// among them. The top bit stays, since the text must remain one that JSON can carry.
-fn flipped(cap: &str) -> Vec<(usize, String)> {
-    let last = cap.len().saturating_sub(1);
-    let places = (0..FLIPS).map(|n| n * last / (FLIPS - 1));
+/// A text with one bit flipped, at so many places spread over all of it, its first and last
+/// characters among them. What comes out can still be seen, since JSON and headers must carry it.
+pub(super) fn flips(text: &str, many: usize) -> Vec<(usize, String)> {
+    let last = text.len().saturating_sub(1);
+    let places = (0..many).map(|n| n * last / (many - 1).max(1));
     let one = |(n, place): (usize, usize)| {
-        let mut bytes = cap.as_bytes().to_vec();
-        *bytes.get_mut(place)? ^= 1 << (n % 7);
+        let mut bytes = text.as_bytes().to_vec();
+        let byte = bytes.get_mut(place)?;
+        let mut flipped = (n..n + 7).map(|bit| *byte ^ (1 << (bit % 7)));
+        *byte = flipped.find(u8::is_ascii_graphic)?;
         Some((place, String::from_utf8(bytes).ok()?))
     };
     places.enumerate().filter_map(one).collect()
@@ -436,11 +439,12 @@ mod tests {
     #[test]
     fn flips_are_spread_and_each_changes_one_character() {
         let cap = "a".repeat(700);
-        let all = flipped(&cap);
+        let all = flips(&cap, FLIPS);
         assert_eq!(all.len(), FLIPS);
         assert_eq!((all[0].0, all[FLIPS - 1].0), (0, 699));
         for (_, text) in all {
             assert_eq!(text.bytes().filter(|b| *b != b'a').count(), 1);
+            assert!(text.bytes().all(|b| b.is_ascii_graphic()));
         }
     }
 

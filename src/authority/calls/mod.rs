@@ -5,6 +5,7 @@ pub mod admin;
 pub mod answer;
 pub mod audit;
 pub mod cap;
+pub mod device;
 pub mod identity;
 mod introspect;
 pub mod memory;
@@ -66,6 +67,8 @@ pub enum Call {
     Spend(Box<spend::Spend>),
     /// Something an operator or a parent does.
     Admin(Box<admin::AdminCall>),
+    /// Something a vendor's backend does with its devices.
+    Device(Box<device::DeviceCall>),
     /// A read of the audit log is opened.
     AuditRead {
         /// What was asked for, in words.
@@ -121,6 +124,7 @@ impl Call {
             Self::Invalid { tool, .. } => tool,
             Self::Spend(spend) => spend.name(),
             Self::Admin(call) => call.tool(),
+            Self::Device(call) => call.tool(),
             Self::AuditRead { .. } => "audit.read",
         }
     }
@@ -210,6 +214,7 @@ async fn dispatch(cx: &Cx<'_>, call: &Call) -> Done {
         Call::Invalid { tool, problem } => Ok(cx.invalid(tool, problem.clone()).await?),
         Call::Spend(spend) => spend::run(cx, spend).await,
         Call::Admin(call) => admin::run(cx, call).await,
+        Call::Device(call) => device::run(cx, call).await,
         Call::AuditRead { what, actor } => audit::open_read(cx, what, *actor).await,
     }
 }

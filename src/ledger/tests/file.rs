@@ -111,10 +111,10 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     drop(c);
     let before = std::fs::read(&path).unwrap();
     let error = open_error(&path);
-    assert!(matches!(error, OpenError::Newer { found: 7, known: 1 }));
+    assert!(matches!(error, OpenError::Newer { found: 7, known: 2 }));
     let text = error.to_string();
     assert!(
-        text.contains("version 7") && text.contains("up to 1"),
+        text.contains("version 7") && text.contains("up to 2"),
         "{text}"
     );
     assert_eq!(std::fs::read(&path).unwrap(), before);
@@ -122,10 +122,43 @@ async fn a_newer_schema_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
+async fn a_ledger_of_the_first_version_is_brought_up_to_date_with_what_is_in_it() {
+    let dir = folder();
+    let path = dir.path().join("ledger.sqlite");
+    let c = Connection::open(&path).unwrap();
+    allow(&path, 0o600);
+    let first = include_str!("../migrations/V1__first.sql");
+    let migration = refinery::Migration::unapplied("V1__first", first).unwrap();
+    let mut c = c;
+    refinery::Runner::new(&[migration]).run(&mut c).unwrap();
+    c.execute_batch(
+        "INSERT INTO actor VALUES (x'0101010101010101010101010101010101010101010101010101010101010101',
+            'O_kevin_001', 'Kevin', NULL, NULL, 0, NULL, 'UTC', 0, NULL);
+         INSERT INTO vendor VALUES ('acme', 'xiaozhi', 'xiaozhi');
+         INSERT INTO binding VALUES (x'0101010101010101010101010101010101010101010101010101010101010101',
+            'acme', 8, 0, '[]', '[]', NULL, 'RMB', 3);
+         INSERT INTO token VALUES ('tok', zeroblob(32), 'vendor', 'acme', NULL, 0, 0, 9, NULL, NULL, NULL);",
+    )
+    .unwrap();
+    drop(c);
+    let ledger = SqliteLedger::open(&path).unwrap();
+    let found = ledger
+        .admission(
+            "tok",
+            Some(crate::authority::ports::ActorName::Omni(omni(1))),
+        )
+        .await
+        .unwrap();
+    assert_eq!(found.token.unwrap().device, None);
+    let binding = found.binding.unwrap();
+    assert_eq!((binding.revision, binding.standing), (3, false));
+}
+
+#[tokio::test]
 async fn an_altered_schema_is_refused() {
     let f = Fixture::new().await;
     let c = Connection::open(f.path()).unwrap();
-    c.execute_batch("UPDATE refinery_schema_history SET checksum = '1'")
+    c.execute_batch("UPDATE refinery_schema_history SET checksum = '1' WHERE version = 1")
         .unwrap();
     let error = open_error(&f.path());
     assert!(

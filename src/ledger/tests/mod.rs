@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+mod devices;
 mod effects;
 mod facts;
 mod file;
@@ -104,6 +105,7 @@ fn token(id: &str) -> TokenRow {
         revoked_ms: None,
         last_used_ms: None,
         replaced_by: None,
+        device: None,
     }
 }
 

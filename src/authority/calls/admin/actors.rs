@@ -10,7 +10,7 @@ use crate::authority::principal::{Actor, Binding};
 use crate::authority::{Refusal, unavailable};
 use serde_json::{Value, json};
 
-/// The first place among siblings; re-pairing a device raises it.
+/// The first place among siblings.
 const GENERATION: u32 = 0;
 
 /// The longest name for people, in characters.
@@ -215,7 +215,7 @@ fn recompute(actor: &Actor) -> Option<Omni> {
 }
 
 /// A binding as the commands answer it.
-pub(super) fn binding_json(vendor: &str, binding: &Binding) -> Value {
+pub(in crate::authority::calls) fn binding_json(vendor: &str, binding: &Binding) -> Value {
     json!({
         "vendor": vendor,
         "read": binding.read,

@@ -38,26 +38,32 @@ pub struct GrantRequest {
     pub daily_cap: Option<(i64, String)>,
 }
 
+impl GrantRequest {
+    /// Whether it says something that can be granted.
+    pub(super) fn check(&self) -> Result<(), InputProblem> {
+        if self.scopes.iter().any(|s| !valid_scope(s)) {
+            return Err(InputProblem::new(
+                "agentkeys.grant.scope_invalid",
+                "a scope is words of a-z, 0-9 and _ joined by dots, such as payment.spend or payment.*",
+            ));
+        }
+        let foreign = |(_, currency): &(i64, String)| currency != CURRENCY;
+        if self.daily_cap.as_ref().is_some_and(foreign) {
+            return Err(InputProblem::new(
+                "agentkeys.grant.currency_unknown",
+                "a daily cap is in RMB, such as 500RMB",
+            ));
+        }
+        Ok(())
+    }
+}
+
 pub(super) async fn change(cx: &Cx<'_>, request: &GrantRequest, way: Grant) -> Done {
     let (tool, reason) = match way {
         Grant::Give => ("actor.grant", "granted"),
         Grant::Take => ("actor.ungrant", "ungranted"),
     };
-    if request.scopes.iter().any(|s| !valid_scope(s)) {
-        let problem = InputProblem::new(
-            "agentkeys.grant.scope_invalid",
-            "a scope is words of a-z, 0-9 and _ joined by dots, such as payment.spend or payment.*",
-        );
-        return Ok(cx.invalid(tool, problem).await?);
-    }
-    let foreign = |(_, currency): &(i64, String)| currency != CURRENCY;
-    if request.daily_cap.as_ref().is_some_and(foreign) {
-        let problem = InputProblem::new(
-            "agentkeys.grant.currency_unknown",
-            "a daily cap is in RMB, such as 500RMB",
-        );
-        return Ok(cx.invalid(tool, problem).await?);
-    }
+    found!(cx, tool, request.check());
     let (_, scope) = found!(cx, tool, cx.target(&request.actor).await?);
     let vendor = found!(cx, tool, cx.vendor_named(&request.vendor).await?);
     let ledger = cx.authority.ledger();
@@ -157,6 +163,8 @@ fn taken(old: &Binding, request: &GrantRequest) -> Binding {
         }
     }
     new.exclusions.sort();
+    let nothing = new.read == NamespaceSet::NONE && new.write == NamespaceSet::NONE;
+    new.standing &= !(nothing && new.scopes.is_empty());
     new
 }
 
@@ -166,7 +174,7 @@ fn covers(wide: &str, narrow: &str) -> bool {
 }
 
 /// The grants live caps may rest on that are gone.
-fn lost_grants(old: &Binding, new: &Binding) -> Vec<String> {
+pub(in crate::authority::calls) fn lost_grants(old: &Binding, new: &Binding) -> Vec<String> {
     let gone = |kind: &str, set: NamespaceSet| {
         set.iter()
             .map(|n| format!("{kind}:{n}"))
@@ -220,6 +228,17 @@ mod tests {
         assert!(again.grants("payment.spend"));
         let wider = given(&new, &take(&["payment.*"]));
         assert!(wider.grants("payment.spend"));
+    }
+
+    #[test]
+    fn a_binding_that_stands_without_rights_falls_with_the_last_one() {
+        let standing = Binding {
+            standing: true,
+            ..binding(&["a.b", "c.d"])
+        };
+        let one = taken(&standing, &take(&["a.b"]));
+        assert!(one.standing && given(&one, &take(&["e.f"])).standing);
+        assert!(!taken(&one, &take(&["c.d"])).standing);
     }
 
     #[test]

@@ -3,14 +3,20 @@
 
 mod actors;
 mod budgets;
+mod devices;
 mod grants;
+mod keys;
 mod memories;
 mod policies;
 mod statements;
 mod tokens;
 mod vendors;
 
+pub use devices::{DeviceRequest, PairRequest};
 pub use grants::{Grant, GrantRequest};
+
+pub(super) use actors::binding_json;
+pub(super) use grants::lost_grants;
 
 use super::answer::Answer;
 use super::{Cx, Done, Halt, InputProblem, OpKind};
@@ -149,6 +155,26 @@ pub enum AdminCall {
         /// Which.
         cap_id: String,
     },
+    /// A code that lets one device in.
+    Pair(Box<PairRequest>),
+    /// Lets a device in without one.
+    DeviceRegister(Box<DeviceRequest>),
+    /// Every device.
+    DeviceList {
+        /// Only this vendor's.
+        vendor: Option<String>,
+    },
+    /// Takes a device away.
+    DeviceRemove {
+        /// Whose.
+        vendor: String,
+        /// That vendor's name for it.
+        device_id: String,
+    },
+    /// The keys of the rings that sign.
+    KeyList,
+    /// A new key in front of the ring that signs actors' JWTs.
+    KeyRotate,
 }
 
 /// A token to be made.
@@ -223,6 +249,12 @@ impl AdminCall {
             Self::PolicyExplain { .. } => "policy.explain",
             Self::AuditStatement { .. } => statements::TOOL,
             Self::CapRevoke { .. } => "cap.revoke",
+            Self::Pair(_) => "actor.pair",
+            Self::DeviceRegister(_) => super::device::REGISTER,
+            Self::DeviceList { .. } => "vendor.device.list",
+            Self::DeviceRemove { .. } => super::device::REMOVE,
+            Self::KeyList => "keys.list",
+            Self::KeyRotate => "keys.rotate",
         }
     }
 
@@ -287,6 +319,14 @@ pub(super) async fn run(cx: &Cx<'_>, call: &AdminCall) -> Done {
         AdminCall::PolicyExplain { decision_id } => policies::explain(cx, decision_id).await,
         AdminCall::AuditStatement { event_id } => statements::open(cx, event_id).await,
         AdminCall::CapRevoke { actor, cap_id } => tokens::revoke_cap(cx, actor, cap_id).await,
+        AdminCall::Pair(request) => devices::pair(cx, request).await,
+        AdminCall::DeviceRegister(request) => devices::register(cx, request).await,
+        AdminCall::DeviceList { vendor } => devices::list(cx, vendor.as_deref()).await,
+        AdminCall::DeviceRemove { vendor, device_id } => {
+            devices::remove(cx, vendor, device_id).await
+        }
+        AdminCall::KeyList => keys::list(cx).await,
+        AdminCall::KeyRotate => keys::rotate_actor_jwt(cx).await,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Change, TokenRequest, found, rows};
 use crate::authority::calls::{Answer, Cx, Done, InputProblem, OpKind};
+use crate::authority::device::DeviceId;
 use crate::authority::event::rfc3339;
 use crate::authority::ports::{Effect, Test, TokenRow, VendorRow};
 use crate::authority::token;
@@ -32,6 +33,7 @@ fn to_json(token: &TokenRow, now_ms: i64) -> Value {
         "revoked_at": token.revoked_ms.map(rfc3339),
         "last_used_at": token.last_used_ms.map(rfc3339),
         "replaced_by": token.replaced_by,
+        "device_id": token.device.as_ref().map(DeviceId::as_str),
     })
 }
 
@@ -113,6 +115,7 @@ pub(super) async fn create(cx: &Cx<'_>, request: &TokenRequest) -> Done {
             revoked_ms: None,
             last_used_ms: None,
             replaced_by: None,
+            device: None,
         },
         request.endpoint,
     );
@@ -193,6 +196,13 @@ pub(super) async fn revoke(cx: &Cx<'_>, id: &str) -> Done {
 
 pub(super) async fn rotate(cx: &Cx<'_>, id: &str, overlap_ms: i64) -> Done {
     let old = found!(cx, "token.rotate", named(cx, id).await?);
+    if old.device.is_some() {
+        let problem = InputProblem::new(
+            "agentkeys.token.not_rotatable",
+            "this token is a device's JWT; `agentkeys vendor device register` signs a new one",
+        );
+        return Ok(cx.invalid("token.rotate", problem).await?);
+    }
     let now_ms = cx.principal.frame().at_ms;
     if old.revoked_ms.is_some() || old.replaced_by.is_some() || overlap_ms < 0 {
         let problem = InputProblem::new(
