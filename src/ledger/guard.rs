@@ -107,7 +107,7 @@ fn holds(c: &Connection, test: &Test, now_ms: i64) -> Result<bool> {
         }
         Test::NewestKeyIs { purpose, kid } => {
             let sql = "SELECT (SELECT kid FROM key_ring WHERE purpose = ?1 \
-                       ORDER BY created_ms DESC, id DESC LIMIT 1) IS ?2";
+                       ORDER BY id DESC LIMIT 1) IS ?2";
             yes(c, sql, (purpose, kid))
         }
     }

@@ -244,10 +244,10 @@ pub(super) fn policy(c: &Connection, version: i64) -> Result<Option<String>> {
     rows::one(c, sql, [version], rows::single)
 }
 
+/// In the order they were made in, which a clock that was set back does not change.
 pub(super) fn keys(c: &Connection, purpose: &str) -> Result<Vec<SealedKey>> {
-    static SQL: Sql = Sql::new(|| {
-        format!("SELECT {KEY} FROM key_ring WHERE purpose = ?1 ORDER BY created_ms, id")
-    });
+    static SQL: Sql =
+        Sql::new(|| format!("SELECT {KEY} FROM key_ring WHERE purpose = ?1 ORDER BY id"));
     rows::all(c, &SQL, [purpose], rows::key)
 }
 

@@ -26,6 +26,23 @@ fn negative_auth_and_tools_pass_and_the_kit_goes_away_again() {
     assert!(cells >= 600, "{cells}");
     assert_eq!(report["counts"]["failed"], 0);
     assert_eq!(report["counts"]["skipped"], 0);
+    let checks = report["checks"].as_array().unwrap();
+    let of = |part: &str| {
+        let ids = checks.iter().filter_map(|c| c["id"].as_str());
+        ids.filter(|id| id.contains(part)).count()
+    };
+    // A JWT as one kind of token among three, and what only a JWT can be.
+    for (part, least) in [
+        ("token.expired/", 180),
+        ("/jwt/", 600),
+        ("token.registered_again/", 60),
+        ("jwt.good/", 30),
+        ("jwt.bit_flipped/", 48),
+        ("jwt.a_cap/", 3),
+        ("jwt.rewritten/", 6),
+    ] {
+        assert!(of(part) >= least, "{part}: {}", of(part));
+    }
 
     let report = suite(&server, "tools", &kit);
     assert_eq!(report["passed"], true);

@@ -25,6 +25,12 @@ pub(crate) struct Hand {
     ticks: AtomicU64,
 }
 
+impl Hand {
+    pub(crate) fn set(&self, now_ms: i64) {
+        self.now_ms.store(now_ms, Ordering::SeqCst);
+    }
+}
+
 impl Clock for Hand {
     fn now_ms(&self) -> i64 {
         self.now_ms.load(Ordering::SeqCst)
@@ -96,7 +102,7 @@ impl Shop {
     }
 
     pub(crate) fn set_ms(&self, now_ms: i64) {
-        self.hand.now_ms.store(now_ms, Ordering::SeqCst);
+        self.hand.set(now_ms);
     }
 
     /// The vendor's host calls.

@@ -288,3 +288,26 @@ fn a_token_that_may_not_speak_ends_the_process_before_it_reads() {
     let usage = house.run(&["serve", "--remote", "http://127.0.0.1:9/mcp"]);
     assert_eq!(usage.status.code(), Some(2));
 }
+
+#[test]
+fn a_devices_jwt_names_its_actor_over_a_pipe_too_and_dies_there_when_it_is_revoked() {
+    let house = House::demo();
+    let words = ["vendor", "device", "register", "--vendor", "magiclick"];
+    let bear = house.ok(&[&words[..], &["--device", "bear-01"]].concat());
+    let file = keep(&house, "bear.jwt", bear["jwt"].as_str().unwrap());
+    let mut pipe = Piped::start(&house, &file, &[]);
+    let who = |pipe: &mut Piped, id| {
+        let params = json!({"name": "agentkeys.identity.whoami", "arguments": {}});
+        pipe.ask(id, "tools/call", params)
+    };
+    let told = who(&mut pipe, 1)["result"]["content"][0]["text"].to_string();
+    assert!(told.contains("bear-01"), "{told}");
+    let id = bear["token_id"].as_str().unwrap();
+    house.ok(&["vendor", "token", "revoke", id]);
+    let refused = who(&mut pipe, 2);
+    assert_eq!(
+        refused["error"]["data"]["code"],
+        "agentkeys.auth.token_revoked"
+    );
+    pipe.close();
+}

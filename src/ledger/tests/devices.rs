@@ -190,10 +190,12 @@ async fn a_ring_has_a_newest_key() {
     f.done(vec![key("cap", "c", 9)]).await;
     assert!(f.holds(newest(None)).await);
     f.done(vec![key("actor-jwt", "a", 5)]).await;
-    // Made in the same millisecond, and written later.
-    f.done(vec![key("actor-jwt", "b", 5)]).await;
+    // Written later, whatever the clock says by then.
+    f.done(vec![key("actor-jwt", "b", 4)]).await;
     assert!(f.holds(newest(Some("b"))).await);
     assert!(!f.holds(newest(Some("a"))).await && !f.holds(newest(None)).await);
+    let ring = f.ledger.keys("actor-jwt").await.unwrap();
+    assert_eq!(ring.last().map(|k| k.kid.as_str()), Some("b"));
     let found = f.ledger.key("actor-jwt", "a").await.unwrap();
     assert_eq!(found.unwrap().kid, "a");
     assert!(f.ledger.key("actor-jwt", "c").await.unwrap().is_none());

@@ -1,12 +1,12 @@
 //! Time: how long a code can be used, and a JWT.
 
 use super::text;
+use crate::it::shop::Hand;
 use crate::it::support::{House, wait};
 use agentkeys::authority::admit::{Header, Knock, Wants};
 use agentkeys::authority::calls::admin::{AdminCall, DeviceRequest, GrantRequest, PairRequest};
 use agentkeys::authority::calls::device::DeviceCall;
 use agentkeys::authority::calls::{Answer, Call};
-use agentkeys::authority::ports::Clock;
 use agentkeys::authority::principal::Principal;
 use agentkeys::authority::words::{Door, Namespace, NamespaceSet};
 use agentkeys::authority::{Cause, Limits};
@@ -14,32 +14,19 @@ use agentkeys::folder::Folder;
 use agentkeys::secret::Secret;
 use serde_json::Value;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-
-/// A clock that stands until it is moved.
-struct Stands(AtomicI64);
-
-impl Clock for Stands {
-    fn now_ms(&self) -> i64 {
-        self.0.load(Ordering::SeqCst)
-    }
-
-    fn monotonic_us(&self) -> u64 {
-        u64::try_from(self.now_ms()).unwrap() * 1_000
-    }
-}
 
 /// The authority over a demo house at a time of its own.
 struct Hall {
     house: House,
     folder: Folder,
-    clock: Arc<Stands>,
+    clock: Arc<Hand>,
 }
 
 impl Hall {
     fn at(now_ms: i64) -> Self {
         let house = House::demo();
-        let clock = Arc::new(Stands(AtomicI64::new(now_ms)));
+        let clock = Arc::new(Hand::default());
+        clock.set(now_ms);
         let dir = house.dir();
         let folder = Folder::open_with(&dir, Limits::default(), clock.clone());
         Self {
@@ -99,7 +86,8 @@ impl Hall {
 /// A device whose JWT was signed so many hours ago, for one.
 pub(super) fn registered_hours_ago(house: &House, hours: i64, vendor: &str, id: &str) -> Value {
     let then = jiff::Timestamp::now().as_millisecond() - hours * 3_600_000;
-    let clock = Arc::new(Stands(AtomicI64::new(then)));
+    let clock = Arc::new(Hand::default());
+    clock.set(then);
     let dir = house.dir();
     let folder = wait(Folder::open_with(&dir, Limits::default(), clock)).unwrap();
     let request = DeviceRequest {
@@ -122,7 +110,7 @@ fn a_code_lives_ten_minutes_and_a_jwt_as_long_as_it_says() {
     // whole one: claims count in seconds.
     let start = jiff::Timestamp::now().as_second() * 1000 + 500;
     let hall = Hall::at(start);
-    let at = |ms: i64| hall.clock.0.store(start + ms, Ordering::SeqCst);
+    let at = |ms: i64| hall.clock.set(start + ms);
     at(0);
     let (late, good) = (hall.pair(3_600_000), hall.pair(3_600_000));
     at(10 * MINUTE - 1);

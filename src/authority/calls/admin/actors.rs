@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 const GENERATION: u32 = 0;
 
 /// The longest name for people, in characters.
-const MAX_NAME: usize = 80;
+pub(in crate::authority::calls) const MAX_NAME: usize = 80;
 
 fn to_json(actor: &Actor, now_ms: i64) -> Value {
     let mut out = json!({"alias": actor.alias.as_str(), "actor_omni": actor.omni.to_string()});

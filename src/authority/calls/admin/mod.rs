@@ -15,7 +15,7 @@ mod vendors;
 pub use devices::{DeviceRequest, PairRequest};
 pub use grants::{Grant, GrantRequest};
 
-pub(super) use actors::binding_json;
+pub(super) use actors::{MAX_NAME, binding_json};
 pub(super) use grants::lost_grants;
 
 use super::answer::Answer;

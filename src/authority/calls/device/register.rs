@@ -3,7 +3,7 @@
 
 use super::{REGISTER, refused_row, still_allowed};
 use crate::authority::actor_jwt::ActorClaims;
-use crate::authority::calls::admin::{binding_json, lost_grants};
+use crate::authority::calls::admin::{MAX_NAME, binding_json, lost_grants};
 use crate::authority::calls::{Answer, Cx, Done, Halt, OpKind};
 use crate::authority::device::{DeviceId, DeviceRow, PairingRow};
 use crate::authority::event::{Ending, Row, Subject, rfc3339};
@@ -142,7 +142,7 @@ async fn place(cx: &Cx<'_>, new: &Registration<'_>) -> Result<Place, Refusal> {
         None => Actor {
             omni,
             alias: new.id.alias(vendor, &omni).map_err(|_| broken("alias"))?,
-            display_name: new.id.to_string(),
+            display_name: new.id.as_str().chars().take(MAX_NAME).collect(),
             parent: Some(new.parent),
             derivation_path: Some(derivation_path(&label, ACTOR_GENERATION)),
             wallet: None,
