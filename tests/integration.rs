@@ -31,5 +31,6 @@ mod it {
     mod statements;
     mod stdio;
     mod tools;
+    mod transports;
     mod zones;
 }

@@ -108,6 +108,8 @@ pub struct TokenRow {
     /// The vendor's device it was signed for: such a token is a JWT, and `hash` is that of its
     /// whole text.
     pub device: Option<DeviceId>,
+    /// Whether it is for xiaozhi's MCP endpoint, and opens no other door.
+    pub endpoint: bool,
 }
 
 /// A vendor as stored.

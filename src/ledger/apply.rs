@@ -265,8 +265,8 @@ fn add_vendor(c: &Connection, vendor: &VendorRow) -> Result<()> {
 
 fn add_token(c: &Connection, t: &TokenRow) -> Result<()> {
     let sql = "INSERT INTO token (id, hash, role, vendor, actor, namespaces, created_ms, \
-               expires_ms, revoked_ms, last_used_ms, replaced_by, device) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+               expires_ms, revoked_ms, last_used_ms, replaced_by, device, endpoint) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
     let params = rusqlite::params![
         t.id,
         t.hash,
@@ -280,6 +280,7 @@ fn add_token(c: &Connection, t: &TokenRow) -> Result<()> {
         t.last_used_ms,
         t.replaced_by,
         t.device.as_ref().map(DeviceId::as_str),
+        t.endpoint,
     ];
     exactly_one(c, sql, params)
 }

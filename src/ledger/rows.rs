@@ -132,9 +132,9 @@ pub(super) fn vendor(c: &mut Columns<'_, '_>) -> Result<VendorRow> {
 /// Columns of [`token`], from tables called `t` and `v`.
 pub(super) const TOKEN: &str = "t.id, t.hash, t.role, v.name, v.rail, v.profile, t.actor, \
      t.namespaces, t.created_ms, t.expires_ms, t.revoked_ms, t.last_used_ms, t.replaced_by, \
-     t.device";
+     t.device, t.endpoint";
 /// How many those are.
-pub(super) const TOKEN_COLUMNS: usize = 14;
+pub(super) const TOKEN_COLUMNS: usize = 15;
 
 pub(super) fn token(c: &mut Columns<'_, '_>) -> Result<TokenRow> {
     Ok(TokenRow {
@@ -150,6 +150,7 @@ pub(super) fn token(c: &mut Columns<'_, '_>) -> Result<TokenRow> {
         last_used_ms: c.take()?,
         replaced_by: c.take()?,
         device: c.maybe_word("device")?,
+        endpoint: c.take()?,
     })
 }
 

@@ -54,11 +54,11 @@ pub(super) fn bearer(header: Header<'_>, door: Door) -> Result<Bearer<'_>, Cause
     }
     let token = token.trim();
     let read = match door {
-        // A token that was made to ride in a URL opens the door it was made for, and no other; nor
-        // does any other open this one.
-        Door::Relay => token::parse_endpoint(token),
         // Only the parts of a JWT are joined by dots.
         _ if token.contains('.') => return Ok(Bearer::Jwt(token)),
+        // A token that was made to ride in a URL opens the door it was made for, and no other; nor
+        // does a token for a header open this one.
+        Door::Relay => token::parse_endpoint(token),
         _ => token::parse(token),
     };
     read.map(Bearer::Token).map_err(|_| Cause::TokenMalformed)

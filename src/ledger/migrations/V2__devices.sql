@@ -5,6 +5,9 @@ ALTER TABLE binding ADD COLUMN standing INTEGER NOT NULL DEFAULT 0;
 -- The device a token was signed for; such a token is a JWT, and its hash is that of its whole text.
 ALTER TABLE token ADD COLUMN device TEXT;
 
+-- Whether a token is for xiaozhi's MCP endpoint: what takes its place must be of the same kind.
+ALTER TABLE token ADD COLUMN endpoint INTEGER NOT NULL DEFAULT 0;
+
 -- A parent's consent, waiting for a device that brings its code. The code itself is nowhere.
 CREATE TABLE pairing (
     code_hash       BLOB NOT NULL PRIMARY KEY CHECK (length(code_hash) = 32),

@@ -106,6 +106,7 @@ fn token(id: &str) -> TokenRow {
         last_used_ms: None,
         replaced_by: None,
         device: None,
+        endpoint: false,
     }
 }
 

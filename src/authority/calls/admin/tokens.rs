@@ -33,13 +33,14 @@ fn to_json(token: &TokenRow, now_ms: i64) -> Value {
         "revoked_at": token.revoked_ms.map(rfc3339),
         "last_used_at": token.last_used_ms.map(rfc3339),
         "replaced_by": token.replaced_by,
+        "endpoint": token.endpoint,
         "device_id": token.device.as_ref().map(DeviceId::as_str),
     })
 }
 
 /// Makes a token and says it, this once.
-fn make(cx: &Cx<'_>, row: TokenRow, endpoint: bool) -> (TokenRow, Value) {
-    let issue = if endpoint {
+fn make(cx: &Cx<'_>, row: TokenRow) -> (TokenRow, Value) {
+    let issue = if row.endpoint {
         token::issue_endpoint
     } else {
         token::issue
@@ -116,8 +117,8 @@ pub(super) async fn create(cx: &Cx<'_>, request: &TokenRequest) -> Done {
             last_used_ms: None,
             replaced_by: None,
             device: None,
+            endpoint: request.endpoint,
         },
-        request.endpoint,
     );
     let change = Change::new(cx, OpKind::Token, "token.create", detail(&row));
     let change = match actor {
@@ -221,7 +222,6 @@ pub(super) async fn rotate(cx: &Cx<'_>, id: &str, overlap_ms: i64) -> Done {
             last_used_ms: None,
             ..old.clone()
         },
-        false,
     );
     answer["replaces"] = old.id.as_str().into();
     answer["old_valid_until"] = rfc3339(until).into();

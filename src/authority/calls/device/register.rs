@@ -205,6 +205,7 @@ async fn sign(cx: &Cx<'_>, new: &Registration<'_>, place: &Place) -> Result<Sign
         last_used_ms: None,
         replaced_by: None,
         device: Some(new.id.clone()),
+        endpoint: false,
     };
     Ok(Signed { text, row })
 }
