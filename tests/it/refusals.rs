@@ -525,3 +525,61 @@ fn strangers_that_find_their_lane_full_are_counted() {
     assert_eq!(counted(&rows, "token_missing"), missing);
     assert_eq!(counted(&rows, "rate_limited"), limited);
 }
+
+/// A token that is revoked between the door and the commit changes nothing any more.
+#[test]
+fn what_a_parent_asked_for_is_not_done_once_the_token_is_revoked() {
+    use agentkeys::authority::admit::{Header, Knock, Wants};
+    use agentkeys::authority::calls::Call;
+    use agentkeys::authority::calls::admin::{AdminCall, GrantRequest};
+    use agentkeys::authority::words::{Door, Namespace, NamespaceSet};
+    use agentkeys::authority::{Cause, Limits};
+    use agentkeys::folder::Folder;
+
+    let house = House::demo();
+    let words = ["operator", "token", "create", "--role", "parent"];
+    let made = house.ok(&[&words[..], &["--actor", "O_kevin_001"]].concat());
+    let bearer = format!("Bearer {}", made["token"].as_str().unwrap());
+    let knock = Knock {
+        authorization: Header::One(&bearer),
+        actor: Header::Absent,
+        argument: None,
+        asked: "actor.grant",
+        found: None,
+        seen: None,
+        source: "127.0.0.1",
+        protocol: "http",
+        door: Door::Http,
+    };
+    let before = house.ok(&["actor", "show", "O_kevin_001"])["bindings"].clone();
+    wait(async {
+        let folder = Folder::open(&house.dir(), Limits::default()).await.unwrap();
+        let parent = folder.authority.admit(&knock, Wants::Parent).await.unwrap();
+        house.ok(&[
+            "operator",
+            "token",
+            "revoke",
+            made["token_id"].as_str().unwrap(),
+        ]);
+        let grant = AdminCall::Grant(Box::new(GrantRequest {
+            actor: "O_kevin_001".to_owned(),
+            vendor: "folotoy".to_owned(),
+            read: NamespaceSet::NONE.with(Namespace::Family),
+            ..GrantRequest::default()
+        }));
+        let done = folder
+            .authority
+            .perform(&parent, Call::Admin(Box::new(grant)))
+            .await;
+        assert_eq!(done.unwrap_err().cause, Cause::TokenRevoked);
+    });
+    assert_eq!(
+        house.ok(&["actor", "show", "O_kevin_001"])["bindings"],
+        before
+    );
+    let row = house.events(&["--tool", "actor.grant"]).pop().unwrap();
+    assert_eq!(
+        (&row["verdict"], &row["reason"]),
+        (&json!("deny"), &json!("token_revoked"))
+    );
+}

@@ -350,6 +350,10 @@ async fn redeem(
     }
     let within = u64::try_from(amount).is_ok_and(|a| a <= *limit);
     if !within || !reserved(cx, scope, decision_id, amount).await? {
+        // Somebody else may have redeemed it since the cap was read: then this is a repeat.
+        if spent_by_now(cx, scope, spend).await? {
+            return Err(Halt::Stale);
+        }
         return cx.refuse(spend, Cause::CapMismatch).await;
     }
     let row = spend_row(spend, Ending::Accept, "redeemed")
@@ -397,6 +401,13 @@ fn redeemed(
         effects,
         event,
     }
+}
+
+async fn spent_by_now(cx: &Cx<'_>, scope: &ActorScope, spend: &Spend) -> Done<bool> {
+    let now_ms = cx.authority.now_ms();
+    let ledger = cx.authority.ledger();
+    let cap = ledger.cap(scope, &spend.claims.jti, now_ms).await;
+    Ok(cap.map_err(unavailable)?.is_some_and(|c| c.spent.is_some()))
 }
 
 async fn reserved(cx: &Cx<'_>, scope: &ActorScope, decision_id: &str, amount: i64) -> Done<bool> {

@@ -23,7 +23,7 @@ use super::{Cx, Done, Halt, InputProblem, OpKind};
 use crate::authority::event::{Ending, Row, Subject};
 use crate::authority::identity::{Alias, Label, Omni, WalletAddress};
 use crate::authority::policy::PolicySource;
-use crate::authority::ports::{ActorName, Committed, Effect, Guard, Unit, VendorRow};
+use crate::authority::ports::{ActorName, Committed, Effect, Guard, Test, Unit, VendorRow};
 use crate::authority::principal::{Actor, ActorScope, Who};
 use crate::authority::words::{HostProfile, Namespace, NamespaceSet, Rail, Role};
 use crate::authority::{Cause, Outcome, Refusal, unavailable};
@@ -385,8 +385,15 @@ impl Change {
             test: guard.test.clone(),
             refused: refused(problem),
         });
+        // Whoever came with a token may do this only as long as it holds.
+        let live = cx.principal.token_id().map(|id| {
+            Guard::fresh(Test::TokenLive {
+                id: id.to_owned(),
+                at_ms: cx.principal.frame().at_ms,
+            })
+        });
         let unit = Unit {
-            guards: guards.collect(),
+            guards: guards.chain(live).collect(),
             effects: self.effects.clone(),
             event,
         };
