@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod mcp;
 pub mod operate;
 pub mod problem;
+pub mod publish;
 pub mod rails;
 pub mod secret;
 pub mod server;

@@ -4,6 +4,7 @@
 //! Two things are left out on purpose. `Accept-Encoding: gzip, deflate` is not sent, since nothing
 //! here could read such an answer. Redirects, which `httpx` follows with the token, are errors.
 
+mod endpoint;
 mod link;
 mod names;
 mod settings;
@@ -18,8 +19,9 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
+pub use endpoint::{EndpointHost, refused_word};
 pub use names::{Finding, ToolSeen, sanitise};
-pub use settings::Settings;
+pub use settings::{HEADERS, SERVERS, STREAMABLE, Settings, TRANSPORT, URL};
 
 use super::RailError;
 use crate::text::clean_to;

@@ -8,6 +8,17 @@ use serde_json::{Map, Value};
 use crate::rails::{CaFile, RailError, wire};
 use crate::secret::Secret;
 
+/// The key of the object that holds the entries.
+pub const SERVERS: &str = "mcpServers";
+/// The key of an entry's address.
+pub const URL: &str = "url";
+/// The key of an entry's transport.
+pub const TRANSPORT: &str = "transport";
+/// The transport that is streamable HTTP; anything else but `http` is taken for SSE.
+pub const STREAMABLE: &str = "streamable-http";
+/// The key of an entry's headers.
+pub const HEADERS: &str = "headers";
+
 /// One entry that xiaozhi-server would drive over streamable HTTP.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -50,7 +61,7 @@ impl Settings {
                 format!("is not strict JSON ({e}): xiaozhi-server loads no server from it"),
             )
         })?;
-        let Some(servers) = root.get("mcpServers").and_then(Value::as_object) else {
+        let Some(servers) = root.get(SERVERS).and_then(Value::as_object) else {
             return Err(bad(
                 what,
                 "has no object `mcpServers`: xiaozhi-server loads no server from it",
@@ -111,7 +122,7 @@ fn one(what: &str, name: &str, fields: &Map<String, Value>) -> Result<Settings, 
             "has `command`, which wins over `url`: xiaozhi-server starts a local process instead",
         ));
     }
-    let Some(url) = fields.get("url") else {
+    let Some(url) = fields.get(URL) else {
         return Err(bad(
             what,
             "has neither `command` nor `url`: xiaozhi-server skips it",
@@ -121,10 +132,10 @@ fn one(what: &str, name: &str, fields: &Map<String, Value>) -> Result<Settings, 
         .as_str()
         .ok_or_else(|| bad(what, "`url` is not a string"))?;
     match fields
-        .get("transport")
+        .get(TRANSPORT)
         .map(|t| t.as_str().unwrap_or_default())
     {
-        Some("streamable-http" | "http") => {}
+        Some(STREAMABLE | "http") => {}
         Some(other) => {
             return Err(bad(
                 what,
@@ -162,7 +173,7 @@ fn headers(
     fields: &Map<String, Value>,
 ) -> Result<Vec<(String, Secret<String>)>, RailError> {
     let mut out: Vec<(String, Secret<String>)> = Vec::new();
-    match fields.get("headers") {
+    match fields.get(HEADERS) {
         None => {}
         Some(Value::Object(map)) => {
             for (name, value) in map {
