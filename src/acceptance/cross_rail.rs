@@ -20,6 +20,7 @@ use super::kit::Kit;
 use super::report::{Check, Report, Status};
 use super::{AcceptError, Trust, random};
 use crate::digest::sha256;
+use crate::publish::wire;
 use children::{Agentkeys, Scratch};
 use evidence::{Assertion, Evidence, Ours, tail};
 use stage::Stage;
@@ -209,15 +210,13 @@ impl Run<'_> {
     async fn xiaozhi(&self, name: &str, plan: &[(&str, Value)]) -> Result<Ours, AcceptError> {
         let stage = self.stage;
         let dir = self.scratch.folder(name)?;
-        let settings = json!({"mcpServers": {"agentkeys": {
-            "url": format!("{}/mcp", stage.url), "transport": "streamable-http",
-            "headers": stage.xiaozhi.headers(),
-        }}});
+        let settings = wire::xiaozhi::settings(&stage.xiaozhi.access(&stage.url));
+        let settings = settings.map_err(unwired)?;
         let steps: Vec<Value> = plan
             .iter()
             .map(|(tool, arguments)| json!({"tool": tool, "arguments": arguments}))
             .collect();
-        let settings = dir.write("mcp_server_settings.json", &settings.to_string())?;
+        let settings = dir.write("mcp_server_settings.json", &settings)?;
         let plan = dir.write("plan.json", &json!(steps).to_string())?;
         let mut words = vec![
             "rails",
@@ -258,13 +257,12 @@ impl Run<'_> {
             words.extend(["--ca-file", ca]);
         }
         let standin = self.agentkeys.ready(&words).await?;
+        let entry = wire::volcano_ark::Entry::of(stage.ark.access(&stage.url));
+        entry.check().map_err(unwired)?;
         let config = json!({
             "base_url": standin.text("base_url")?, "key_file": "ark.key",
             "model": fixture["model"], "prompt": fixture["prompt"],
-            "tools": [{
-                "type": "mcp", "server_label": "agentkeys", "server_url": format!("{}/mcp", stage.url),
-                "headers": stage.ark.headers(), "require_approval": "never",
-            }],
+            "tools": [entry.to_json()],
         });
         let config = dir.write("ark.json", &config.to_string())?;
         let answer = self
@@ -274,6 +272,11 @@ impl Run<'_> {
         standin.end().await;
         answer
     }
+}
+
+/// An address or a token that no host's config could carry.
+fn unwired(flaw: wire::Flaw) -> AcceptError {
+    AcceptError::input(Path::new("a host's config"), flaw.cause)
 }
 
 /// What a run tells while it works.

@@ -19,7 +19,7 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
-pub use endpoint::{EndpointHost, refused_word};
+pub use endpoint::EndpointHost;
 pub use names::{Finding, ToolSeen, sanitise};
 pub use settings::{HEADERS, SERVERS, STREAMABLE, Settings, TRANSPORT, URL};
 

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::children::{Agentkeys, Listening, Scratch};
 use super::{Against, Identity};
 use crate::acceptance::AcceptError;
 use crate::acceptance::kit::{Kit, TokenKind, TokenState, VendorRef};
+use crate::publish::wire::Access;
 use crate::secret::Secret;
 
 /// A host's credentials.
@@ -20,12 +21,13 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    /// The headers that go into its config file.
-    pub(super) fn headers(&self) -> Value {
-        json!({
-            "Authorization": format!("Bearer {}", self.token.expose()),
-            "X-AgentKeys-Actor": self.actor,
-        })
+    /// How its host reaches a server.
+    pub(super) fn access(&self, url: &str) -> Access {
+        Access {
+            url: format!("{url}/mcp"),
+            token: self.token.clone(),
+            actor: Some(self.actor.clone()),
+        }
     }
 }
 

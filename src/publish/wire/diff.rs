@@ -6,6 +6,7 @@ use std::ops::Range;
 use similar::TextDiff;
 
 use super::Document;
+use crate::authority::token;
 
 /// Lines around each change.
 const CONTEXT: usize = 3;
@@ -85,8 +86,12 @@ impl Mask {
 
     fn word(&mut self, secret: &str) -> String {
         // The id of a token of ours is public, and says which token it is.
-        if let Ok(token) = crate::authority::token::parse(secret) {
+        if let Ok(token) = token::parse(secret) {
             return format!("akv_{}_•••", token.id);
+        }
+        let query = secret.strip_prefix("token=");
+        if let Some(Ok(token)) = query.map(token::parse_endpoint) {
+            return format!("token={}•••", token.id);
         }
         let next = self.0.len() + 1;
         let number = *self.0.entry(secret.to_owned()).or_insert(next);
@@ -124,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_changed_secret_is_seen_to_change_and_is_not_seen() {
-        let (_, token, _) = crate::authority::token::issue([0xab; 8], [7; 32]);
+        let (_, token, _) = token::issue([0xab; 8], [7; 32]);
         let text = |a: &str, b: &str| {
             format!("{{\"headers\": {{\n\"A\": \"Bearer {a}\",\n\"B\": \"{b}\"}}}}\n")
         };

@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
 
 use super::link::{protocol, unwrap_reply};
 use super::{CONNECT_DEADLINE, ToolSeen, names, within};
+use crate::config::forbidden_at_xiaozhi;
 use crate::rails::{CaFile, RailError, wire};
 use crate::text::clean_to;
 
@@ -20,12 +21,6 @@ use crate::text::clean_to;
 const MAX_FRAME: usize = 1024 * 1024;
 /// More pages than any list of ours has; a server that goes on is broken.
 const MAX_PAGES: usize = 16;
-
-/// The words that xiaozhi-server takes in no endpoint address (`validate_mcp_endpoint`).
-pub fn refused_word(text: &str) -> Option<&'static str> {
-    let text = text.to_ascii_lowercase();
-    ["key", "call"].into_iter().find(|word| text.contains(word))
-}
 
 /// One device session of xiaozhi-server at an endpoint, as far as its list of tools.
 #[derive(Debug)]
@@ -56,7 +51,7 @@ impl EndpointHost {
                 "is not ws(s)://…/mcp/…: xiaozhi-server ignores it".to_owned()
             ));
         }
-        if let Some(word) = refused_word(endpoint) {
+        if let Some(word) = forbidden_at_xiaozhi(endpoint) {
             return Err(bad(format!(
                 "has \"{word}\" in it: xiaozhi-server ignores it"
             )));
@@ -187,7 +182,7 @@ fn refused(code: u16, reason: &str) -> RailError {
             what: "the endpoint".to_owned(),
             status: 401,
             message,
-            code: None,
+            code: reason.starts_with("agentkeys.").then(|| reason.to_owned()),
         };
     }
     protocol("the endpoint", &message)

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use reqwest::Url;
 
+use crate::config::forbidden_at_xiaozhi;
 use crate::publish::wire::{Document, Flaw, Kind, plain, yaml};
-use crate::rails::xiaozhi::refused_word;
 use crate::secret::Secret;
 
 const KEY: &str = "mcp_endpoint";
@@ -107,19 +107,19 @@ impl EndpointUrl {
 /// Refuses what xiaozhi-server refuses: two words, anywhere in the address.
 fn accepted(url: &Url) -> Result<(), Flaw> {
     let host = url.host_str().unwrap_or_default();
-    if let Some(word) = refused_word(host) {
+    if let Some(word) = forbidden_at_xiaozhi(host) {
         let cause = format!(
             "the endpoint's host {host} has \"{word}\" in its name, and xiaozhi-server refuses any endpoint address with that word"
         );
         return Err(Flaw::new(Kind::EndpointRefused, cause));
     }
-    if let Some(word) = refused_word(url.path()) {
+    if let Some(word) = forbidden_at_xiaozhi(url.path()) {
         let cause = format!(
             "the endpoint's path has \"{word}\" in it, and xiaozhi-server refuses any endpoint address with that word"
         );
         return Err(Flaw::new(Kind::EndpointRefused, cause));
     }
-    if let Some(word) = refused_word(url.query().unwrap_or_default()) {
+    if let Some(word) = forbidden_at_xiaozhi(url.query().unwrap_or_default()) {
         let cause = format!(
             "the endpoint's token happens to have \"{word}\" in it, and xiaozhi-server refuses any endpoint address with that word; have another one made"
         );
