@@ -32,5 +32,6 @@ mod it {
     mod stdio;
     mod tools;
     mod transports;
+    mod wire;
     mod zones;
 }

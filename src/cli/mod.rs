@@ -24,6 +24,7 @@ pub mod relay;
 pub mod serve;
 pub mod tokens;
 pub mod vendor;
+pub mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -123,6 +124,8 @@ pub enum Command {
     Keys(keys::KeysCmd),
     #[allow(missing_docs)]
     Config(config::ConfigCmd),
+    #[allow(missing_docs)]
+    Wire(wire::WireCmd),
     #[allow(missing_docs)]
     Demo(demo::DemoCmd),
     #[allow(missing_docs)]
@@ -268,6 +271,7 @@ fn dispatch(command: Command, ctx: &Ctx) -> Result<(), Problem> {
         Command::Policy(cmd) => interruptible(policy::run(cmd, ctx)),
         Command::Operator(cmd) => interruptible(operator::run(cmd, ctx)),
         Command::Keys(cmd) => interruptible(keys::run(cmd, ctx)),
+        Command::Wire(cmd) => interruptible(wire::run(cmd, ctx)),
         Command::Demo(cmd) => interruptible(demo::run(cmd, ctx)),
         Command::Accept(cmd) => interruptible(accept::run(cmd, ctx)),
         // These listen for signals themselves.

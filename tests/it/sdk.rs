@@ -482,18 +482,18 @@ fn every_sdk_gives_up_at_once_on_a_token_that_is_not_ours() {
     }
 }
 
-const ARK_KEY: &str = "ark-key-of-the-test";
+pub(super) const ARK_KEY: &str = "ark-key-of-the-test";
 
 /// Our stand-in for Ark as its own process. Killed when dropped.
-struct Ark {
+pub(super) struct Ark {
     child: Child,
-    base_url: String,
+    pub(super) base_url: String,
     _temp: tempfile::TempDir,
 }
 
 impl Ark {
     /// One that plays this prompt table, or the built-in one.
-    fn start(prompts: Option<&Value>) -> Self {
+    pub(super) fn start(prompts: Option<&Value>) -> Self {
         let temp = tempfile::tempdir().unwrap();
         let key = temp.path().join("ark.key");
         std::fs::write(&key, ARK_KEY).unwrap();

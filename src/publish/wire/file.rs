@@ -133,7 +133,7 @@ impl HostFile {
     }
 
     /// A file that nobody may write is not for us to write, even where we could.
-    fn may_write(&self) -> Result<(), WireError> {
+    pub fn may_write(&self) -> Result<(), WireError> {
         match self.mode {
             Some(mode) if mode & 0o222 == 0 => {
                 let cause = format!("is read-only (mode {mode:o})");

@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::file::{BACKUP, HostFile};
+use super::volcano_ark::{Approval, Entry};
 use super::xiaozhi::{EndpointFile, EndpointUrl, SettingsFile};
 use super::{Access, Document, Kind, change};
 use crate::secret::Secret;
@@ -248,4 +249,19 @@ fn a_rival_with_our_tools_is_named() {
         "other": {"url": "http://h/mcp", "headers": {"Authorization": "Bearer akv_1"}},
         "plain": {"url": "http://h/sse", "headers": {"Authorization": "Bearer x"}}}}"#;
     assert_eq!(settings().rivals(text).unwrap(), ["other"]);
+}
+
+/// What is written for Ark, and nothing else in the folder.
+#[test]
+fn everything_for_ark_is_what_it_was() {
+    let entry = Entry {
+        approval: Approval::Writes,
+        ..Entry::new("https://mcp.example.com/mcp", Some("O_kevin_001"), None)
+    };
+    let files = entry.files().unwrap();
+    for (name, text) in &files {
+        let path = fixtures("volcano-ark").join(name);
+        golden(&path, Some(text.as_bytes()), name);
+    }
+    assert_eq!(cases("volcano-ark").len(), files.len());
 }

@@ -3,14 +3,18 @@ use serde_json::json;
 
 use super::link::{SESSION, VERSION, unwrap_reply};
 use super::*;
+use crate::publish::wire::{self, Access};
 use crate::rails::test_server::{MEMORY, Options, TestServer};
+use crate::secret::Secret;
 
 fn settings(url: &str) -> Settings {
-    let file = json!({"mcpServers": {"agentkeys": {
-        "url": url, "transport": "streamable-http",
-        "headers": {"Authorization": "Bearer t1", "X-AgentKeys-Actor": "O_kevin_001"},
-    }}});
-    Settings::parse("test", file.to_string().as_bytes(), None).unwrap()
+    let access = Access {
+        url: url.to_owned(),
+        token: Secret::new("t1".to_owned()),
+        actor: Some("O_kevin_001".to_owned()),
+    };
+    let file = wire::xiaozhi::settings(&access).unwrap();
+    Settings::parse("test", file.as_bytes(), None).unwrap()
 }
 
 fn arguments(value: &Value) -> Map<String, Value> {

@@ -52,17 +52,18 @@ impl EndpointUrl {
 
     /// The endpoint of a server of ours: its public address, with the scheme changed, and a token.
     pub fn of(public: &str, token: &Secret<String>) -> Result<Self, Flaw> {
-        let base = Self::base(public)?;
-        if !token
-            .expose()
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
-            || token.expose().is_empty()
-        {
+        Self::at(&Self::base(public)?, token)
+    }
+
+    /// An endpoint without its token, and the token.
+    pub fn at(base: &str, token: &Secret<String>) -> Result<Self, Flaw> {
+        let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+        let token = token.expose();
+        if token.is_empty() || !token.bytes().all(word) {
             let cause = "the endpoint's token is not letters, digits, - and _";
             return Err(Flaw::new(Kind::Token, cause));
         }
-        Self::parse(&format!("{base}?token={}", token.expose()))
+        Self::parse(&format!("{base}?token={token}"))
     }
 
     /// The endpoint of a server of ours without its token.
