@@ -157,8 +157,24 @@ fn a_checkout_is_wired_proved_looked_at_and_unwired() {
         code(&wire(house, &checkout, &["--url", &server.base, "--check"])).0,
         Some(0)
     );
+}
 
-    // A token that is not good any more is drift, and wiring again makes another.
+/// A token that is not good any more is drift, and wiring again makes another.
+#[test]
+fn a_revoked_token_is_found_renewed_and_taken_out() {
+    let server = Server::demo();
+    let house = &server.house;
+    let checkout = Checkout::new();
+    let wanted = [
+        "--url",
+        &server.base,
+        "--vendor",
+        "magiclick",
+        "--actor",
+        ACTOR,
+    ];
+    let wired = json_of(&wire(house, &checkout, &wanted));
+    let id = wired["token_id"].as_str().unwrap();
     house.ok(&["vendor", "token", "revoke", id]);
     let revoked = wire(house, &checkout, &wanted[..2]);
     assert_eq!(
@@ -661,8 +677,16 @@ fn an_entry_for_ark_is_printed_written_proved_and_taken_back() {
         .map(|f| f.unwrap().file_name())
         .collect();
     assert_eq!(names, ["ark.py"]);
+}
 
-    // With the token, when that is asked for; an entry alone; a proof that fails.
+#[test]
+fn an_entry_for_ark_takes_the_token_when_asked_and_a_failed_proof_is_told() {
+    let server = Server::demo();
+    let house = &server.house;
+    let temp = tempfile::tempdir().unwrap();
+    let file = token_file(temp.path(), &house.token("folotoy"));
+    let ark = |words: &[&str]| house.run(&[&["wire", "volcano-ark"], words].concat());
+    let secret = house.token("folotoy").split('_').nth(2).unwrap().to_owned();
     let alone = temp.path().join("tool.json");
     let alone = alone.to_str().unwrap();
     json_of(&ark(&[
