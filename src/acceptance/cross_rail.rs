@@ -257,7 +257,11 @@ impl Run<'_> {
             words.extend(["--ca-file", ca]);
         }
         let standin = self.agentkeys.ready(&words).await?;
-        let entry = wire::volcano_ark::Entry::of(stage.ark.access(&stage.url));
+        let entry = wire::volcano_ark::Entry {
+            // The proof counts everything the server lists.
+            tools: wire::volcano_ark::all_tools(),
+            ..wire::volcano_ark::Entry::of(stage.ark.access(&stage.url))
+        };
         entry.check().map_err(unwired)?;
         let config = json!({
             "base_url": standin.text("base_url")?, "key_file": "ark.key",

@@ -1,7 +1,7 @@
 //! A host's config with our piece in it, and without.
 //!
 //! Every host's format is a [`Document`]: where in the text our piece lies, how it looks, and which
-//! values nobody should see. All else is shared: [`file`] reads and writes without losing
+//! values nobody should see. All else is shared: [`mod@file`] reads and writes without losing
 //! anything, [`change`] decides what a file and its backup become, [`diff`] shows it.
 //!
 //! A host that is to be added needs a `Document` and a place to look for its file; claude-code,

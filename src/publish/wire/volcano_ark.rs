@@ -66,6 +66,11 @@ fn spelled(tool: &Tool) -> String {
     tool.name.replace('.', "_")
 }
 
+/// Every tool, those that are only announced too.
+pub fn all_tools() -> Vec<String> {
+    TOOLS.iter().map(spelled).collect()
+}
+
 /// Every tool that does something.
 pub fn active_tools() -> Vec<String> {
     TOOLS.iter().filter(|t| !t.preview).map(spelled).collect()
