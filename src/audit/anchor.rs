@@ -168,3 +168,6 @@ impl<'t> Fields<'t> {
             .ok_or(AnchorError::Field(name))
     }
 }
+
+#[cfg(test)]
+mod tests;

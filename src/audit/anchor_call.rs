@@ -128,12 +128,7 @@ impl AnchoredRoot {
     pub fn calldata(&self, dialect: Dialect) -> Vec<u8> {
         let mut count = [0; 32];
         count[24..].copy_from_slice(&self.entry_count.to_be_bytes());
-        let words = [
-            self.operator_omni,
-            self.root,
-            *self.kinds.as_bytes(),
-            count,
-        ];
+        let words = [self.operator_omni, self.root, *self.kinds.as_bytes(), count];
         [&dialect.selector()[..], &words.concat()].concat()
     }
 
@@ -167,7 +162,10 @@ impl AnchoredRoot {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
+    use crate::audit::envelope::kind::OpKind;
     use proptest::prelude::*;
 
     fn root() -> AnchoredRoot {
@@ -176,6 +174,120 @@ mod tests {
             root: [0x22; 32],
             kinds: [0, 10, 100, 255].into_iter().collect(),
             entry_count: 0x0102_0304_0506_0708,
+        }
+    }
+
+    /// The four words of [`root`], as Python's `eth-abi` 5 encodes them for either type of the bitmap.
+    const WORDS: &str = "\
+        1111111111111111111111111111111111111111111111111111111111111111\
+        2222222222222222222222222222222222222222222222222222222222222222\
+        8000000000000000000000000000000000000010000000000000000000000401\
+        0000000000000000000000000000000000000000000000000102030405060708";
+
+    #[test]
+    fn selectors_and_topics_are_keccak_of_the_signatures() {
+        // From `eth-utils`; the first is also in the existing services' own table of selectors.
+        let known = [
+            (
+                Dialect::Bytes32,
+                "bcfe3f8d",
+                "d342148eba933b2fcc9cb3b168066b62245a76f11d98919d76eb69cfb66e48eb",
+            ),
+            (
+                Dialect::Uint256,
+                "6e258b80",
+                "0202fd488b5999d79da188e31db856e562a569b1ea5ddbd39c2c1ca3c330664b",
+            ),
+        ];
+        for (dialect, selector, topic) in known {
+            assert_eq!(hex::encode(dialect.selector()), selector);
+            assert_eq!(hex::encode(dialect.topic()), topic);
+            let calldata = format!("{selector}{WORDS}");
+            assert_eq!(hex::encode(root().calldata(dialect)), calldata);
+        }
+    }
+
+    #[test]
+    fn a_bit_stands_for_a_kind_and_the_lowest_for_kind_zero() {
+        let of = |kinds: &[u8]| kinds.iter().copied().collect::<KindBitmap>();
+        let number = |low: u128| {
+            let mut bytes = [0; 32];
+            bytes[16..].copy_from_slice(&low.to_be_bytes());
+            KindBitmap::from_bytes(bytes)
+        };
+        assert_eq!(of(&[]), KindBitmap::NONE);
+        assert_eq!(of(&[0]), number(1));
+        assert_eq!(of(&[10, 11, 10]), number(1 << 10 | 1 << 11));
+        assert_eq!(of(&[127]), number(1 << 127));
+        assert_eq!(of(&[255]).as_bytes()[0], 0x80);
+        let ours: KindBitmap = OpKind::ALL.iter().map(|kind| kind.as_byte()).collect();
+        let bytes: Vec<u8> = OpKind::ALL.iter().map(|kind| kind.as_byte()).collect();
+        assert_eq!(ours.kinds().collect::<Vec<_>>(), bytes);
+    }
+
+    #[test]
+    fn the_event_is_read_however_much_of_it_is_indexed_and_nothing_else_is() {
+        let words: Vec<Word> = hex::decode(WORDS).unwrap().as_chunks().0.to_vec();
+        for dialect in Dialect::ALL {
+            for indexed in 0..=3 {
+                let topics = [&[dialect.topic()][..], &words[..indexed]].concat();
+                let data = words[indexed..].concat();
+                assert_eq!(AnchoredRoot::from_log(&topics, &data), Some(root()));
+                let refused = |topics: &[Word], data: &[u8]| {
+                    assert_eq!(AnchoredRoot::from_log(topics, data), None);
+                };
+                refused(&topics[1..], &data);
+                refused(&[&[[0; 32]], &topics[1..]].concat(), &data);
+                refused(&topics, &data[..data.len() - 1]);
+                refused(&topics, &data[..data.len() - 32]);
+                refused(&topics, &[&data[..], &[0; 32]].concat());
+            }
+        }
+        // A count that does not fit is not cut down to one that does.
+        let mut large = words[2..].concat();
+        large[32] = 1;
+        let topics = [Dialect::Bytes32.topic(), words[0], words[1]];
+        assert_eq!(AnchoredRoot::from_log(&topics, &large), None);
+        assert_eq!(AnchoredRoot::from_log(&[], &[]), None);
+    }
+
+    #[test]
+    fn a_contracts_code_says_which_of_the_two_it_has() {
+        for dialect in Dialect::ALL {
+            // `DUP1 PUSH4 selector EQ`, as a compiler writes its table.
+            let code = [&[0x60, 0x80, 0x80, 0x63][..], &dialect.selector(), &[0x14]].concat();
+            assert_eq!(Dialect::of_code(&code), Some(dialect));
+        }
+        let bare = [&[0x80][..], &Dialect::Bytes32.selector(), &[0x14]].concat();
+        for code in [&[][..], &[0x63], &bare] {
+            assert_eq!(Dialect::of_code(code), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_root_comes_back_from_its_own_words(
+            operator_omni: [u8; 32], root: [u8; 32], kinds: Vec<u8>, entry_count: u64,
+        ) {
+            let anchored = AnchoredRoot {
+                operator_omni,
+                root,
+                kinds: kinds.iter().copied().collect(),
+                entry_count,
+            };
+            for kind in 0..=u8::MAX {
+                prop_assert_eq!(anchored.kinds.has(kind), kinds.contains(&kind));
+            }
+            let data = anchored.calldata(Dialect::Bytes32).split_off(4);
+            let topics = [Dialect::Bytes32.topic()];
+            prop_assert_eq!(AnchoredRoot::from_log(&topics, &data), Some(anchored));
+        }
+
+        #[test]
+        fn no_log_makes_reading_panic(topics: Vec<[u8; 32]>, data: Vec<u8>) {
+            let topics = [&[Dialect::Bytes32.topic()][..], &topics].concat();
+            let _ = AnchoredRoot::from_log(&topics, &data);
+            let _ = Dialect::of_code(&data);
         }
     }
 }

@@ -174,7 +174,8 @@ pub(super) fn is_origin(text: &str) -> bool {
 
 /// A decimal number in its shortest form.
 pub(super) fn decimal(text: &str) -> Option<u64> {
-    let shortest = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    let shortest =
+        text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     text.parse().ok().filter(|_| shortest)
 }
 

@@ -167,7 +167,7 @@ fn signature(line: &str) -> Option<Signature> {
 
 impl fmt::Display for SignedNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n", self.text)?;
+        writeln!(f, "{}", self.text)?;
         for signature in &self.signatures {
             let blob = [&signature.key_id[..], &signature.bytes].concat();
             writeln!(f, "{DASH}{} {}", signature.name, STANDARD.encode(blob))?;

@@ -174,7 +174,7 @@ impl Verdict {
         };
         let log = proof.checkpoint.origin();
         let mut proved = vec![format!(
-            "{} is entry {} of the {} entries of the log {log}, byte for byte",
+            "{} entry {} of the {} entries of the log {log}, byte for byte",
             proof.event(),
             proof.seq,
             proof.checkpoint.size()
@@ -210,7 +210,9 @@ impl Verdict {
         if Envelope::decode(&proof.envelope).is_err() {
             not.push("that these bytes are an audit event".to_owned());
         }
-        not.push("that the host wrote the truth or the right time when it wrote the event".to_owned());
+        not.push(
+            "that the host wrote the truth or the right time when it wrote the event".to_owned(),
+        );
         not.push(match (&proof.anchor, proof.on_chain) {
             (_, Some(_)) => "that nobody was shown another log before that block".to_owned(),
             (Some(anchor), None) => format!(
@@ -231,7 +233,10 @@ impl Verdict {
             Ok(proof) => proof,
             Err(failure) => {
                 let part = failure.part.name();
-                return format!("not proved, because of the bundle's {part}: {}", failure.cause);
+                return format!(
+                    "not proved, because of the bundle's {part}: {}",
+                    failure.cause
+                );
             }
         };
         let fingerprint = &proof.signer.fingerprint;
@@ -272,13 +277,13 @@ impl Proof {
     /// The event in a few words. The bytes come from outside, so only its kind and result are said.
     fn event(&self) -> String {
         let Ok(event) = Envelope::decode(&self.envelope) else {
-            return format!("a text of {} bytes", self.envelope.len());
+            return format!("{} bytes are", self.envelope.len());
         };
         let result = match event.result.as_byte() {
             0 => "succeeded",
             1 => "failed",
             _ => "was refused",
         };
-        format!("an event {} that {result}", kind::name_of(event.op_kind))
+        format!("an event {} that {result} is", kind::name_of(event.op_kind))
     }
 }

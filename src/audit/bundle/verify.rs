@@ -37,13 +37,7 @@ fn check(bundle: &Bundle, trusted: &[VerifierKey]) -> Result<Proof, Failure> {
     let newer = newer(bundle, &checkpoint, trusted)?;
     let anchor = match &bundle.anchor {
         None => None,
-        Some(note) => Some(anchor(
-            note,
-            keys,
-            trusted,
-            &checkpoint,
-            newer.as_ref(),
-        )?),
+        Some(note) => Some(anchor(note, keys, trusted, &checkpoint, newer.as_ref())?),
     };
     Ok(Proof {
         seq: bundle.seq,
@@ -73,6 +67,11 @@ fn only_these_sign<'k>(
         }
         used.extend(signers);
     }
+    let repeated = |(place, key)| keys[..place].contains(key);
+    if keys.iter().enumerate().any(repeated) {
+        let cause = "the bundle names a key twice";
+        return Err(Failure::new(Part::Key, cause));
+    }
     if keys.iter().any(|key| !used.contains(&key)) {
         let cause = "the bundle names a key that signs nothing in it";
         return Err(Failure::new(Part::Key, cause));
@@ -90,7 +89,10 @@ fn pinned(signers: &[&VerifierKey], trusted: &[VerifierKey]) -> Result<Signer, F
     match (found, signers) {
         (Some(key), _) => Ok(Signer::of(key)),
         (None, [first, ..]) => {
-            let cause = format!("signed by key {}, which is not a trusted one", first.fingerprint());
+            let cause = format!(
+                "signed by key {}, which is not a trusted one",
+                first.fingerprint()
+            );
             Err(Failure::new(Part::Key, cause))
         }
         (None, []) => Err(Failure::new(Part::Key, "nobody signs it")),

@@ -79,12 +79,7 @@ impl VerifierKey {
     }
 
     fn digest(&self) -> [u8; 32] {
-        sha256(&[
-            self.name.as_bytes(),
-            b"\n",
-            &[ED25519_TYPE],
-            &self.public,
-        ])
+        sha256(&[self.name.as_bytes(), b"\n", &[ED25519_TYPE], &self.public])
     }
 
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {

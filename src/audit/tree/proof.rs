@@ -29,6 +29,12 @@ impl<'t, T: Tiles> Tree<'t, T> {
         self.size
     }
 
+    /// The tree of its first `size` leaves.
+    pub fn older(&self, size: u64) -> Result<Self, TreeError<T::Error>> {
+        self.covers(size)?;
+        Ok(Self { size, ..*self })
+    }
+
     /// Its root.
     pub fn root(&self) -> Result<Hash, TreeError<T::Error>> {
         if self.size == 0 {

@@ -208,9 +208,13 @@ fn roots_are_the_published_ones_at_every_size() {
     }
     let mut tiles = Store::new();
     store(&mut tiles, Frontier::new().append(leaves));
+    let all = Tree::new(8, &tiles).unwrap();
     for (size, root) in (1..).zip(published::ROOTS) {
         assert_eq!(Tree::new(size, &tiles).unwrap().root(), Ok(hash_of(root)));
+        assert_eq!(all.older(size).unwrap().root(), Ok(hash_of(root)));
     }
+    let out = TreeError::OutOfRange { asked: 9, size: 8 };
+    assert_eq!(all.older(9).unwrap_err(), out);
 }
 
 #[test]
@@ -223,13 +227,19 @@ fn proofs_are_the_published_ones_and_verify() {
         let tree = Tree::new(size, &tiles).unwrap();
         assert_eq!(tree.inclusion(index), Ok(proof.clone()));
         let leaf = tree.leaf(index).unwrap();
-        assert_eq!(verify_inclusion(&leaf, index, size, &proof, &root(size)), Ok(()));
+        assert_eq!(
+            verify_inclusion(&leaf, index, size, &proof, &root(size)),
+            Ok(())
+        );
     }
     for (old, size, proof) in published::CONSISTENCY {
         let proof: Vec<_> = proof.iter().map(|hash| hash_of(hash)).collect();
         let tree = Tree::new(size, &tiles).unwrap();
         assert_eq!(tree.consistency(old), Ok(proof.clone()));
-        assert_eq!(verify_consistency(old, &root(old), size, &root(size), &proof), Ok(()));
+        assert_eq!(
+            verify_consistency(old, &root(old), size, &root(size), &proof),
+            Ok(())
+        );
     }
 }
 
@@ -241,19 +251,37 @@ fn tiles_are_laid_out_as_the_standard_says() {
     assert_eq!(id(2, 1_000).path(1), "tile/2/x001/000.p/1");
     // Its example: a tree of 70 000.
     let tiles = grown(70_000);
-    let full = |level| tiles.values().filter(|t| t.id().level == level && t.is_full()).count();
+    let full = |level| {
+        tiles
+            .values()
+            .filter(|t| t.id().level == level && t.is_full())
+            .count()
+    };
     assert_eq!((full(0), full(1), full(2)), (273, 1, 0));
-    let paths: Vec<_> = tiles.values().filter(|t| !t.is_full()).map(Tile::path).collect();
-    assert_eq!(paths, ["tile/0/273.p/112", "tile/1/001.p/17", "tile/2/000.p/1"]);
+    let paths: Vec<_> = tiles
+        .values()
+        .filter(|t| !t.is_full())
+        .map(Tile::path)
+        .collect();
+    assert_eq!(
+        paths,
+        ["tile/0/273.p/112", "tile/1/001.p/17", "tile/2/000.p/1"]
+    );
     // A tree of 256 has a full tile and one hash above it.
     let paths: Vec<_> = grown(256).values().map(Tile::path).collect();
     assert_eq!(paths, ["tile/0/000", "tile/1/000.p/1"]);
     let tile = &tiles[&id(1, 1)];
-    assert_eq!(Tile::from_bytes(id(1, 1), &tile.to_bytes()).as_ref(), Ok(tile));
+    assert_eq!(
+        Tile::from_bytes(id(1, 1), &tile.to_bytes()).as_ref(),
+        Ok(tile)
+    );
     assert_eq!(tile.to_bytes().len(), 17 * 32);
     for wrong in [0, 31, 33, 257 * 32] {
         let bytes = vec![7; wrong];
-        assert_eq!(Tile::from_bytes(id(0, 0), &bytes), Err(TileError::Length(wrong)));
+        assert_eq!(
+            Tile::from_bytes(id(0, 0), &bytes),
+            Err(TileError::Length(wrong))
+        );
     }
 }
 
@@ -273,7 +301,9 @@ impl Tiles for Counted<'_> {
 fn a_proof_reads_a_handful_of_tiles_each_once_and_says_which_before() {
     // 70 000 has three levels, as ten million and up to 16.7 million have.
     let tiles = grown(70_000);
-    for index in [0, 1, 255, 256, 35_000, 65_535, 65_536, 69_887, 69_888, 69_999] {
+    for index in [
+        0, 1, 255, 256, 35_000, 65_535, 65_536, 69_887, 69_888, 69_999,
+    ] {
         let counted = Counted(&tiles, RefCell::default());
         let tree = Tree::new(70_000, &counted).unwrap();
         tree.inclusion(index).unwrap();
@@ -310,13 +340,25 @@ fn what_is_not_there_is_an_error_and_never_a_wrong_hash() {
     assert_eq!(tree(0).consistency(0), Ok(vec![]));
     // A tree larger than what is stored.
     assert!(matches!(tree(601).root(), Err(TreeError::Missing(_))));
-    assert!(matches!(Frontier::load(601, &tiles), Err(TreeError::Missing(_))));
+    assert!(matches!(
+        Frontier::load(601, &tiles),
+        Err(TreeError::Missing(_))
+    ));
     for large in [MAX_SIZE + 1, u64::MAX] {
-        assert_eq!(Tree::new(large, &tiles).unwrap_err(), TreeError::TooLarge(large));
-        assert_eq!(Frontier::load(large, &tiles), Err(TreeError::TooLarge(large)));
+        assert_eq!(
+            Tree::new(large, &tiles).unwrap_err(),
+            TreeError::TooLarge(large)
+        );
+        assert_eq!(
+            Frontier::load(large, &tiles),
+            Err(TreeError::TooLarge(large))
+        );
     }
     assert!(matches!(tree(MAX_SIZE).root(), Err(TreeError::Missing(_))));
-    assert!(matches!(tree(MAX_SIZE).inclusion(MAX_SIZE - 1), Err(TreeError::Missing(_))));
+    assert!(matches!(
+        tree(MAX_SIZE).inclusion(MAX_SIZE - 1),
+        Err(TreeError::Missing(_))
+    ));
     // A tile in another's place.
     let (from, to) = (TileId { level: 0, index: 1 }, TileId { level: 0, index: 0 });
     let moved = tiles[&from].clone();
@@ -335,7 +377,10 @@ fn a_wrong_tile_makes_a_proof_that_does_not_verify() {
     tiles.insert(id, Tile::new(id, hashes).unwrap());
     let tree = Tree::new(700, &tiles).unwrap();
     let proof = tree.inclusion(3).unwrap();
-    assert_eq!(verify_inclusion(&leaf(3), 3, 700, &proof, &root), Err(ProofError::Root));
+    assert_eq!(
+        verify_inclusion(&leaf(3), 3, 700, &proof, &root),
+        Err(ProofError::Root)
+    );
     assert_ne!(tree.root(), Ok(root));
     assert_ne!(Frontier::load(700, &tiles).unwrap().root(), root);
 }
@@ -437,7 +482,10 @@ fn every_small_tree_is_the_definitions() {
         for index in 0..size {
             let m = usize::try_from(index).unwrap();
             assert_eq!(tree.inclusion(index), Ok(path(m, these)));
-            assert_eq!(tree.consistency(index + 1), Ok(subproof(m + 1, these, true)));
+            assert_eq!(
+                tree.consistency(index + 1),
+                Ok(subproof(m + 1, these, true))
+            );
         }
     }
 }
@@ -464,7 +512,14 @@ fn to_other(hashes: &[Hash]) -> Vec<other::Hash> {
 /// Sizes around the places where tiles fill up, and any.
 fn sizes() -> impl Strategy<Value = u64> {
     let near = |at: u64| at - 3..at + 4;
-    prop_oneof![1..20_u64, near(256), near(512), near(1024), near(65_536), 1..3_000_u64]
+    prop_oneof![
+        1..20_u64,
+        near(256),
+        near(512),
+        near(1024),
+        near(65_536),
+        1..3_000_u64
+    ]
 }
 
 proptest! {

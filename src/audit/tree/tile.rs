@@ -185,7 +185,8 @@ impl<'t, T: Tiles> Reader<'t, T> {
         if !self.read.contains_key(&id) {
             let tile = self.tiles.tile(wanted).map_err(TreeError::Storage)?;
             let tile = tile.filter(|t| t.id == id && t.hashes.len() >= width);
-            self.read.insert(id, tile.ok_or(TreeError::Missing(wanted))?);
+            self.read
+                .insert(id, tile.ok_or(TreeError::Missing(wanted))?);
         }
         Ok(&self.read[&id].hashes[..width])
     }
