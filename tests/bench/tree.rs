@@ -17,7 +17,7 @@ const ROW: usize = 700;
 const BATCH: u64 = 120_000;
 
 pub(crate) fn measure(options: &Options, report: &mut Report) {
-    let rows: u64 = if options.quick { 50_000 } else { 1_000_000 };
+    let rows: u64 = if options.quick { 200_000 } else { 1_000_000 };
     let mut envelope = vec![0x5a; ROW];
     let mut tiles: BTreeMap<TileId, Tile> = BTreeMap::new();
     let mut frontier = Frontier::new();
@@ -64,8 +64,8 @@ pub(crate) fn measure(options: &Options, report: &mut Report) {
     };
     // Both have as many hashes in their unfinished tiles.
     let (small, large) = (
-        time(255 * 257),
-        time(255 * 257 + 65_536 * (rows / 65_536 - 1)),
+        load(255 * 257),
+        load(255 * 257 + 65_536 * (rows / 65_536 - 1)),
     );
     report.add(
         "tree: edge and root of a stored tree",
