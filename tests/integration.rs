@@ -9,6 +9,7 @@ mod it {
     pub(crate) mod support;
 
     mod acceptance;
+    mod audit_bundle;
     mod audit_feed;
     mod bad_input;
     mod budgets;

@@ -15,6 +15,7 @@ mod program;
 mod refusals;
 mod report;
 mod start;
+mod tree;
 
 use report::Report;
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ Usage: cargo bench --bench bench -- [NAME…] [OPTIONS]
 Names (all of them when none is given):
   get       memory.get over HTTP, against a bare rmcp server and FastMCP
   policy    a decision over 1000 rules
+  tree      growing the audit log's tree, and proofs over a million rows
   start     serve until ready, its memory, --help, demo cross-rail
   feed      from a commit to a reader of the audit stream
   refusals  whether unknown and unbound actors take the same time
@@ -58,7 +60,7 @@ pub(crate) struct Options {
     check: bool,
 }
 
-const NAMES: [&str; 5] = ["get", "policy", "start", "feed", "refusals"];
+const NAMES: [&str; 6] = ["get", "policy", "tree", "start", "feed", "refusals"];
 
 impl Options {
     fn read(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
@@ -127,8 +129,13 @@ fn main() -> ExitCode {
         }
     };
     let mut report = Report::default();
+    // Until there is a data folder, whose file system counts.
+    report.machine(&std::env::temp_dir());
     if options.wants("policy") {
         policy::measure(&options, &mut report);
+    }
+    if options.wants("tree") {
+        tree::measure(&options, &mut report);
     }
     if ["get", "start", "feed", "refusals"]
         .iter()

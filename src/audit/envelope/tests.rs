@@ -218,6 +218,22 @@ fn kinds_keep_their_bytes() {
 
 /// The same body through ciborium's own writer, sorted by encoded keys: an encoder that shares no
 /// code with ours.
+#[test]
+fn the_page_lists_every_kind_and_no_other() {
+    let page = include_str!("../../../docs/audit.md");
+    let (_, table) = page
+        .split_once("| byte | kind | what |\n|---|---|---|\n")
+        .unwrap();
+    let rows = table.lines().take_while(|line| line.starts_with('|'));
+    let mut kinds = OpKind::ALL.iter();
+    for row in rows {
+        let kind = kinds.next().unwrap();
+        let begins = format!("| {} | `{}` | ", kind.as_byte(), kind.name());
+        assert!(row.starts_with(&begins), "{row}");
+    }
+    assert_eq!(kinds.next(), None);
+}
+
 fn oracle(value: &Value) -> Cbor {
     match value {
         Value::Null => Cbor::Null,
