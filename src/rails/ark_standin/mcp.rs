@@ -1,4 +1,5 @@
-//! The stand-in as an MCP client: rmcp over streamable HTTP with exactly the tool entry's headers.
+//! The stand-in as an MCP client: rmcp over streamable HTTP with exactly the tool entry's headers. No
+//! redirect is followed, nothing is repeated, and rmcp bounds what it reads of one answer.
 //!
 //! Which protocol version Ark's cloud offers is not public; rmcp's newest with `initialize` is used.
 
@@ -6,7 +7,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use rmcp::RoleClient;
-use rmcp::model::{CallToolRequestParams, ClientCapabilities, ClientConfig, Implementation, Tool};
+use rmcp::model::{
+    CallToolRequestParams, ClientCapabilities, ClientConfig, Implementation,
+    PaginatedRequestParams, Tool,
+};
 use rmcp::service::{ClientInitializeError, RunningService, ServiceError, ServiceExt};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::{
@@ -14,7 +18,8 @@ use rmcp::transport::streamable_http_client::{
 };
 use serde_json::{Map, Value};
 
-use super::request::Server;
+use super::reach::Reach;
+use super::tools::Server;
 use crate::rails::{CaFile, wire};
 use crate::text::clean_to;
 
@@ -23,14 +28,24 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// One call.
 const CALL: Duration = Duration::from_secs(30);
 
+/// What a response can carry of one tool's answer, in bytes.
+const MAX_OUTPUT: usize = 1024 * 1024;
+/// What a model can be shown of one server.
+const MAX_TOOLS: usize = 128;
+const MAX_LIST: usize = 1024 * 1024;
+
 /// A connection to one MCP server, for one response.
 pub(super) struct Session {
     running: RunningService<RoleClient, ClientConfig>,
 }
 
 /// Connects and lists every page; the error is the text that the `mcp_list_tools` item carries.
-pub(super) async fn open(server: &Server, ca: &CaFile) -> Result<(Session, Vec<Tool>), String> {
-    tokio::time::timeout(CONNECT, connect(server, ca))
+pub(super) async fn open(
+    server: &Server,
+    ca: &CaFile,
+    reach: Reach,
+) -> Result<(Session, Vec<Tool>), String> {
+    tokio::time::timeout(CONNECT, connect(server, ca, reach))
         .await
         .unwrap_or_else(|_| {
             Err(format!(
@@ -40,8 +55,14 @@ pub(super) async fn open(server: &Server, ca: &CaFile) -> Result<(Session, Vec<T
         })
 }
 
-async fn connect(server: &Server, ca: &CaFile) -> Result<(Session, Vec<Tool>), String> {
-    let http = wire::client(&server.url, CONNECT, ca).map_err(|e| e.to_string())?;
+async fn connect(
+    server: &Server,
+    ca: &CaFile,
+    reach: Reach,
+) -> Result<(Session, Vec<Tool>), String> {
+    reach.check(&server.url).map_err(|e| e.to_string())?;
+    let http = wire::builder(&server.url, CONNECT, ca).dns_resolver(reach);
+    let http = wire::built(http).map_err(|e| e.to_string())?;
     let headers: HashMap<_, _> = server.headers.iter().cloned().collect();
     let mut config =
         StreamableHttpClientTransportConfig::with_uri(server.url.as_str()).custom_headers(headers);
@@ -54,16 +75,40 @@ async fn connect(server: &Server, ca: &CaFile) -> Result<(Session, Vec<Tool>), S
     );
     let running = me.serve(transport).await.map_err(|e| why_not_open(&e))?;
     let session = Session { running };
-    match session.running.list_all_tools().await {
+    match session.list().await {
         Ok(tools) => Ok((session, tools)),
         Err(error) => {
             session.close().await;
-            Err(why_not_served(&error))
+            Err(error)
         }
     }
 }
 
 impl Session {
+    /// Every page, as long as there is room for what they hold.
+    async fn list(&self) -> Result<Vec<Tool>, String> {
+        let (mut tools, mut bytes, mut cursor) = (Vec::new(), 0, None);
+        loop {
+            let params = PaginatedRequestParams::default().with_cursor(cursor);
+            let page = self.running.list_tools(Some(params)).await;
+            let page = page.map_err(|e| why_not_served(&e))?;
+            if page.tools.is_empty() && page.next_cursor.is_some() {
+                return Err("the MCP server lists an empty page and says there is more".to_owned());
+            }
+            bytes += page.tools.iter().map(size).sum::<usize>();
+            tools.extend(page.tools);
+            if tools.len() > MAX_TOOLS || bytes > MAX_LIST {
+                return Err(format!(
+                    "the MCP server lists more than {MAX_TOOLS} tools or {MAX_LIST} bytes"
+                ));
+            }
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                return Ok(tools);
+            }
+        }
+    }
+
     /// Calls a tool once. `Ok` is the text blocks' text, joined exactly as received; `Err` is what
     /// an `mcp_call` item carries as `error`.
     pub(super) async fn call(
@@ -82,6 +127,11 @@ impl Session {
             .filter_map(|block| block.as_text())
             .map(|block| block.text.as_str())
             .collect();
+        if text.len() > MAX_OUTPUT {
+            return Err(format!(
+                "the tool's answer is larger than {MAX_OUTPUT} bytes"
+            ));
+        }
         if result.is_error == Some(true) {
             Err(text)
         } else {
@@ -93,6 +143,10 @@ impl Session {
         // The server has answered everything asked; how the connection ends changes nothing.
         let _ = tokio::time::timeout(Duration::from_secs(2), self.running.cancel()).await;
     }
+}
+
+pub(super) fn size(tool: &Tool) -> usize {
+    serde_json::to_string(tool).map_or(MAX_LIST, |text| text.len())
 }
 
 fn why_not_open(error: &ClientInitializeError) -> String {
