@@ -63,6 +63,8 @@ use turn::Job;
 
 const MAX_BODY: usize = 1024 * 1024;
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
+/// Bodies being read at once.
+const MOST_READING: usize = 64;
 /// Responses being made at once; one may hold a call of 30 s open.
 const MOST_AT_ONCE: usize = 32;
 /// Events waiting for a slow reader.
@@ -123,6 +125,7 @@ impl Standin {
             requests: AtomicU64::new(0),
             responses: AtomicU64::new(0),
             store: Store::default(),
+            reading: Semaphore::new(MOST_READING),
             at_once: Arc::new(Semaphore::new(MOST_AT_ONCE)),
         };
         Router::new()
@@ -204,6 +207,7 @@ struct App {
     requests: AtomicU64,
     responses: AtomicU64,
     store: Store,
+    reading: Semaphore,
     at_once: Arc<Semaphore>,
 }
 
@@ -221,16 +225,19 @@ async fn retrieve(
     app.tag(&headers).on(app.retrieve(&headers, &id))
 }
 
-async fn delete(
-    State(app): State<Arc<App>>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Response {
-    app.tag(&headers).on(app.delete(&headers, &id))
+async fn delete(State(app): State<Arc<App>>, Path(id): Path<String>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    // Ark's SDKs send one with a DELETE too.
+    let read = app.read(body).await;
+    let done = read.and_then(|_| app.delete(&parts.headers, &id));
+    app.tag(&parts.headers).on(done)
 }
 
-async fn no_route(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    app.tag(&headers).on(Err(ArkError::no_route()))
+async fn no_route(State(app): State<Arc<App>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let read = app.read(body).await;
+    let refused = read.and_then(|_| Err(ArkError::no_route()));
+    app.tag(&parts.headers).on(refused)
 }
 
 /// What every answer to one request carries.
@@ -295,12 +302,27 @@ impl App {
         Ok(sha256(&[key]))
     }
 
+    /// Reads a body, also for a refusal: a connection that is closed on a body still coming hides
+    /// the answer from the caller, and breaks its next request.
+    async fn read(&self, body: Body) -> Result<Bytes, ArkError> {
+        let _slot = self.reading.try_acquire().map_err(|_| ArkError::busy())?;
+        let whole = Limited::new(body, MAX_BODY).collect();
+        match tokio::time::timeout(BODY_DEADLINE, whole).await {
+            Ok(Ok(collected)) => Ok(collected.to_bytes()),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+                let why = format!("the body is larger than {MAX_BODY} bytes");
+                Err(ArkError::invalid("", &why))
+            }
+            Ok(Err(_)) | Err(_) => Err(ArkError::invalid("", "the body did not arrive")),
+        }
+    }
+
     async fn create(self: Arc<Self>, request: Request) -> Result<Response, ArkError> {
         let (parts, body) = request.into_parts();
+        let body = self.read(body).await?;
         let owner = self.admit(&parts.headers)?;
         let permit = self.at_once.clone().try_acquire_owned();
         let permit = permit.map_err(|_| ArkError::busy())?;
-        let body = read(body).await?;
         let body: Value = serde_json::from_slice(&body)
             .map_err(|e| ArkError::invalid("", &format!("the body is not JSON: {e}")))?;
         let job = self.prepare(&body, &parts.headers, &owner)?;
@@ -410,18 +432,6 @@ impl App {
 fn json_response(body: Bytes) -> Response {
     let json = HeaderValue::from_static("application/json");
     (StatusCode::OK, [(CONTENT_TYPE, json)], body).into_response()
-}
-
-async fn read(body: Body) -> Result<Bytes, ArkError> {
-    let whole = Limited::new(body, MAX_BODY).collect();
-    match tokio::time::timeout(BODY_DEADLINE, whole).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            let why = format!("the body is larger than {MAX_BODY} bytes");
-            Err(ArkError::invalid("", &why))
-        }
-        Ok(Err(_)) | Err(_) => Err(ArkError::invalid("", "the body did not arrive")),
-    }
 }
 
 fn came_to_loopback(headers: &HeaderMap) -> bool {

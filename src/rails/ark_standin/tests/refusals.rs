@@ -263,3 +263,32 @@ async fn without_a_key_any_will_do_but_only_by_the_name_of_this_machine() {
     let error = standin(None, &clock).start(listener).unwrap_err();
     assert!(error.to_string().contains("loopback"), "{error}");
 }
+
+/// Ark's SDKs send a body with a DELETE, in a packet of its own, and use the connection again.
+#[tokio::test]
+async fn a_refused_body_leaves_the_connection_whole() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let running = stand_in().await;
+    let host = running.base_url().split('/').nth(2).unwrap();
+    let mut socket = tokio::net::TcpStream::connect(host).await.unwrap();
+    socket.set_nodelay(true).unwrap();
+    for line in [
+        "DELETE /api/v3/responses/resp_1",
+        "POST /api/v3/chat",
+        "POST /api/v3/responses",
+    ] {
+        let head = format!("{line} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 2\r\n\r\n");
+        socket.write_all(head.as_bytes()).await.unwrap();
+        // Others who come later have their answers, and this one waits for its body.
+        for _ in 0..5 {
+            send(&running, reqwest::Method::GET, "/responses/x", KEY, None).await;
+        }
+        let early = socket.try_read(&mut [0]).map_err(|e| e.kind());
+        assert_eq!(early, Err(std::io::ErrorKind::WouldBlock), "{line}");
+        socket.write_all(b"{}").await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"}}") {
+            answer.push(socket.read_u8().await.unwrap());
+        }
+    }
+}
