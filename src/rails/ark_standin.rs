@@ -56,6 +56,7 @@ use crate::secret::{Secret, same};
 use crate::text::clean_to;
 use error::ArkError;
 use input::Past;
+use mcp::{Deadlines, Dial};
 use reach::Reach;
 use store::{Kept, MOST_ITEMS, Owner, Store};
 use stream::Events;
@@ -77,6 +78,7 @@ pub struct Standin {
     prompts: Prompts,
     ca: CaFile,
     dial_private: bool,
+    deadlines: Deadlines,
     clock: Clock,
 }
 
@@ -104,6 +106,7 @@ impl Standin {
             prompts,
             ca,
             dial_private: false,
+            deadlines: Deadlines::default(),
             clock: Clock(Arc::new(system_time)),
         }
     }
@@ -119,8 +122,11 @@ impl Standin {
         let app = App {
             key: self.key.clone(),
             prompts: self.prompts.clone(),
-            ca: self.ca.clone(),
-            reach,
+            dial: Dial {
+                ca: self.ca.clone(),
+                reach,
+                deadlines: self.deadlines,
+            },
             clock: self.clock.clone(),
             requests: AtomicU64::new(0),
             responses: AtomicU64::new(0),
@@ -201,8 +207,7 @@ impl Running {
 struct App {
     key: Option<Secret<String>>,
     prompts: Prompts,
-    ca: CaFile,
-    reach: Reach,
+    dial: Dial,
     clock: Clock,
     requests: AtomicU64,
     responses: AtomicU64,

@@ -4,6 +4,7 @@
 //! Which protocol version Ark's cloud offers is not public; rmcp's newest with `initialize` is used.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::RoleClient;
@@ -13,6 +14,7 @@ use rmcp::model::{
 };
 use rmcp::service::{ClientInitializeError, RunningService, ServiceError, ServiceExt};
 use rmcp::transport::StreamableHttpClientTransport;
+use rmcp::transport::common::client_side_sse::NeverRetry;
 use rmcp::transport::streamable_http_client::{
     StreamableHttpClientTransportConfig, StreamableHttpError,
 };
@@ -23,10 +25,35 @@ use super::tools::Server;
 use crate::rails::{CaFile, wire};
 use crate::text::clean_to;
 
-/// Connect and list.
-const CONNECT: Duration = Duration::from_secs(10);
-/// One call.
-const CALL: Duration = Duration::from_secs(30);
+/// How it dials.
+#[derive(Debug, Clone)]
+pub(super) struct Dial {
+    /// A further certificate authority to trust.
+    pub(super) ca: CaFile,
+    pub(super) reach: Reach,
+    pub(super) deadlines: Deadlines,
+}
+
+/// How long a server may take, and a response in all.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadlines {
+    /// To connect and list.
+    pub(super) open: Duration,
+    /// One call.
+    pub(super) call: Duration,
+    /// A whole response; our own client waits three minutes.
+    pub(super) response: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            open: Duration::from_secs(10),
+            call: Duration::from_secs(30),
+            response: Duration::from_mins(2),
+        }
+    }
+}
 
 /// What a response can carry of one tool's answer, in bytes.
 const MAX_OUTPUT: usize = 1024 * 1024;
@@ -37,44 +64,42 @@ const MAX_LIST: usize = 1024 * 1024;
 /// A connection to one MCP server, for one response.
 pub(super) struct Session {
     running: RunningService<RoleClient, ClientConfig>,
+    deadline: Duration,
 }
 
 /// Connects and lists every page; the error is the text that the `mcp_list_tools` item carries.
-pub(super) async fn open(
-    server: &Server,
-    ca: &CaFile,
-    reach: Reach,
-) -> Result<(Session, Vec<Tool>), String> {
-    tokio::time::timeout(CONNECT, connect(server, ca, reach))
+pub(super) async fn open(server: &Server, dial: &Dial) -> Result<(Session, Vec<Tool>), String> {
+    let deadline = dial.deadlines.open;
+    tokio::time::timeout(deadline, connect(server, dial))
         .await
         .unwrap_or_else(|_| {
             Err(format!(
                 "the MCP server did not answer within {} s",
-                CONNECT.as_secs()
+                deadline.as_secs_f32()
             ))
         })
 }
 
-async fn connect(
-    server: &Server,
-    ca: &CaFile,
-    reach: Reach,
-) -> Result<(Session, Vec<Tool>), String> {
-    reach.check(&server.url).map_err(|e| e.to_string())?;
-    let http = wire::builder(&server.url, CONNECT, ca).dns_resolver(reach);
-    let http = wire::built(http).map_err(|e| e.to_string())?;
+async fn connect(server: &Server, dial: &Dial) -> Result<(Session, Vec<Tool>), String> {
+    dial.reach.check(&server.url).map_err(|e| e.to_string())?;
+    let http = wire::builder(&server.url, dial.deadlines.open, &dial.ca);
+    let http = wire::built(http.dns_resolver(dial.reach)).map_err(|e| e.to_string())?;
     let headers: HashMap<_, _> = server.headers.iter().cloned().collect();
     let mut config =
         StreamableHttpClientTransportConfig::with_uri(server.url.as_str()).custom_headers(headers);
     // A repeated request could hide the first answer.
     config = config.reinit_on_expired_session(false);
+    config.retry_config = Arc::new(NeverRetry::default());
     let transport = StreamableHttpClientTransport::with_client(http, config);
     let me = ClientConfig::new(
         ClientCapabilities::default(),
         Implementation::new("agentkeys-ark-standin", env!("CARGO_PKG_VERSION")),
     );
     let running = me.serve(transport).await.map_err(|e| why_not_open(&e))?;
-    let session = Session { running };
+    let session = Session {
+        running,
+        deadline: dial.deadlines.call,
+    };
     match session.list().await {
         Ok(tools) => Ok((session, tools)),
         Err(error) => {
@@ -117,9 +142,12 @@ impl Session {
         arguments: Map<String, Value>,
     ) -> Result<String, String> {
         let params = CallToolRequestParams::new(name.to_owned()).with_arguments(arguments);
-        let result = tokio::time::timeout(CALL, self.running.call_tool(params))
+        let result = tokio::time::timeout(self.deadline, self.running.call_tool(params))
             .await
-            .map_err(|_| format!("the tool did not answer within {} s", CALL.as_secs()))?
+            .map_err(|_| {
+                let seconds = self.deadline.as_secs_f32();
+                format!("the tool did not answer within {seconds} s")
+            })?
             .map_err(|e| why_not_served(&e))?;
         let text: String = result
             .content

@@ -1,8 +1,6 @@
 //! One response being made: list the servers' tools, do what was approved, do what the model plans,
 //! and say what came of it.
 
-use std::time::Duration;
-
 use rmcp::model::Tool;
 use serde_json::{Map, Value, json};
 
@@ -19,8 +17,6 @@ use super::stream::Events;
 use super::tools::Server;
 use crate::text::clean_to;
 
-/// A whole response; our own client waits three minutes.
-const DEADLINE: Duration = Duration::from_mins(2);
 /// Ark's own highest `max_tool_calls`.
 const MOST_CALLS: u64 = 10;
 
@@ -74,7 +70,8 @@ pub(super) async fn play(
         called: 0,
         words: Vec::new(),
     };
-    let played = tokio::time::timeout(DEADLINE, turn.play()).await;
+    let deadline = app.dial.deadlines.response;
+    let played = tokio::time::timeout(deadline, turn.play()).await;
     let usage = turn.usage();
     let items = turn.items;
     let response = match played {
@@ -86,7 +83,7 @@ pub(super) async fn play(
         }
         // Calls may have been made, so this must not look like something to try again.
         Err(_) => {
-            let seconds = DEADLINE.as_secs();
+            let seconds = deadline.as_secs_f32();
             let error = ArkError::internal(format!("The response took longer than {seconds} s."));
             let failed = job.failed(&items, &error);
             events.response("failed", &failed).await;
@@ -122,7 +119,7 @@ impl Turn<'_> {
         self.events
             .progress("mcp_list_tools.in_progress", index, &id)
             .await;
-        let (open, how, item) = match mcp::open(server, &self.app.ca, self.app.reach).await {
+        let (open, how, item) = match mcp::open(server, &self.app.dial).await {
             Ok((session, mut tools)) => {
                 tools.retain(|t| server.allows(&t.name));
                 let item = items::list_tools(&id, &server.label, &tools, None);

@@ -7,6 +7,9 @@ use rmcp::model::Tool;
 /// What a `tools/list` is answered with, by the number of the page.
 type Lists = fn(u64) -> Value;
 
+/// Instead of an answer.
+const HANGS: &str = "hangs";
+
 /// An MCP server that answers anything with what `lists` and `says` give, in one era only.
 async fn hostile(lists: Lists, says: fn() -> String) -> (String, AbortOnDropHandle<()>) {
     let pages = Arc::new(AtomicU64::new(0));
@@ -20,6 +23,7 @@ async fn hostile(lists: Lists, says: fn() -> String) -> (String, AbortOnDropHand
                     "serverInfo": {"name": "hostile", "version": "1"},
                 }),
                 "tools/list" => lists(pages.fetch_add(1, Ordering::Relaxed)),
+                "tools/call" if says() == HANGS => return std::future::pending().await,
                 "tools/call" => json!({"content": [{"type": "text", "text": says()}]}),
                 _ => return StatusCode::ACCEPTED.into_response(),
             };
@@ -93,34 +97,82 @@ async fn addresses_out_of_reach_are_not_dialled() {
             "the stand-in dials only public and loopback addresses, unless started with --dial-private"
         );
     }
-    // One that others can reach does not dial this machine.
+}
+
+/// One that others can reach does not dial this machine, neither by address nor by name.
+#[tokio::test]
+async fn a_stand_in_for_others_does_not_dial_its_own_machine() {
     let server = TestServer::start(Options::default()).await;
-    let open = standin(Some(KEY), &Arc::new(NOW.into()));
+    let named = server.url.replace("127.0.0.1", "localhost");
+    let standin = standin(Some(KEY), &Arc::new(NOW.into()));
     for (dial_private, listed) in [(false, false), (true, true)] {
         let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let running = open
-            .clone()
-            .dialling_private(dial_private)
-            .start(listener)
-            .unwrap();
-        let client = ArkClient::new(
-            &format!("http://127.0.0.1:{port}/api/v3"),
-            Secret::new(KEY.to_owned()),
-        )
-        .unwrap();
-        let request = Request::prompt(
-            "m",
-            "my trip?",
-            entry(&server.url, json!({"require_approval": "never"})),
-        );
-        let response = client.respond(&request).await.unwrap();
-        assert_eq!(
-            matches!(&response.output[0], Item::ListTools { error: None, .. }),
-            listed
-        );
+        let standin = standin.clone().dialling_private(dial_private);
+        let running = standin.start(listener).unwrap();
+        let base = format!("http://127.0.0.1:{port}/api/v3");
+        let client = ArkClient::new(&base, Secret::new(KEY.to_owned())).unwrap();
+        for url in [&server.url, &named] {
+            let tools = entry(url, json!({"require_approval": "never"}));
+            let request = Request::prompt("m", "my trip?", tools);
+            let response = client.respond(&request).await.unwrap();
+            let Item::ListTools { error, .. } = &response.output[0] else {
+                panic!("{response:?}")
+            };
+            assert_eq!(error.is_none(), listed, "{url}: {error:?}");
+            let words = error.as_deref().unwrap_or("only public addresses");
+            assert!(words.contains("only public addresses"), "{words}");
+        }
         running.stop().await;
     }
+}
+
+/// A stand-in that waits hardly at all.
+async fn hasty(more: impl Fn(&mut Deadlines)) -> Running {
+    let mut standin = standin(Some(KEY), &Arc::new(NOW.into()));
+    more(&mut standin.deadlines);
+    started(standin).await
+}
+
+#[tokio::test]
+async fn nobody_is_waited_for_without_end() {
+    const SHORT: Duration = Duration::from_millis(50);
+    // A server that takes the connection and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent_url = format!("http://{}/mcp", silent.local_addr().unwrap());
+    let running = hasty(|d| d.open = SHORT).await;
+    let answer = good(post(&running, &body(&silent_url, "my trip?", json!({}))).await);
+    let words = "the MCP server did not answer within 0.05 s";
+    assert_eq!(answer["output"][0]["error"], words);
+
+    // A tool that never answers.
+    let lists: Lists = |_| json!({"tools": [tool("agentkeys.memory.get")]});
+    let (url, _task) = hostile(lists, || HANGS.to_owned()).await;
+    let running = hasty(|d| d.call = SHORT).await;
+    let answer = good(post(&running, &body(&url, "my trip?", json!({}))).await);
+    assert_eq!(answer["status"], "completed");
+    let words = "the tool did not answer within 0.05 s";
+    assert_eq!(answer["output"][1]["error"], words);
+
+    // A response of which each part is quick enough, and all of it is not. Calls may have been made,
+    // so it is no error to try again.
+    let running = hasty(|d| d.response = SHORT).await;
+    let mut request = body(&url, "my trip?", json!({}));
+    let answer = good(post(&running, &request).await);
+    assert_eq!(answer["status"], "failed");
+    assert_eq!(answer["error"]["code"], "InternalServiceError");
+    request["stream"] = true.into();
+    let path = "/responses";
+    let (_, text) = send(&running, reqwest::Method::POST, path, KEY, Some(&request)).await;
+    let end: Vec<_> = text.lines().filter(|l| l.starts_with("event: ")).collect();
+    assert_eq!(*end.last().unwrap(), "event: response.failed");
+    assert!(text.ends_with("data: [DONE]\n\n"));
+    // What failed is not kept.
+    let get = reqwest::Method::GET;
+    assert_eq!(
+        send(&running, get, "/responses/resp_1", KEY, None).await.0,
+        404
+    );
 }
 
 #[tokio::test]

@@ -141,6 +141,43 @@ async fn approvals_that_fit_nothing_are_refused() {
     }
 }
 
+/// What may be called is what this turn's entry lets the model see, whatever was approved before.
+#[tokio::test]
+async fn an_approved_tool_that_is_not_listed_any_more_is_not_called() {
+    let server = TestServer::start(Options::default()).await;
+    let running = stand_in().await;
+    let ask = json!({"tools": entry(&server.url, json!({}))});
+    let first = good(post(&running, &body(&server.url, "my trip?", ask)).await);
+    let tools = entry(
+        &server.url,
+        json!({"allowed_tools": ["agentkeys.identity.whoami"]}),
+    );
+    let reply = json!({"tools": tools, "previous_response_id": first["id"], "input": [{
+        "type": "mcp_approval_response", "approve": true, "approval_request_id": first["output"][1]["id"],
+    }]});
+    let second = good(post(&running, &body(&server.url, "", reply)).await);
+    assert_eq!(kinds(&second), ["mcp_list_tools", "message"]);
+    assert!(words(&second).contains("was approved, but agentkeys does not list it"));
+    assert!(!server.order().contains(&"POST tools/call".to_owned()));
+}
+
+#[tokio::test]
+async fn functions_may_stand_beside_servers_and_are_not_chosen() {
+    let server = TestServer::start(Options::default()).await;
+    let running = stand_in().await;
+    let mut tools = entry(&server.url, json!({"require_approval": "never"}));
+    tools.push(json!({"type": "function", "name": "agentkeys_memory_get", "parameters": {}}));
+    let answer = good(
+        post(
+            &running,
+            &body(&server.url, "my trip?", json!({"tools": tools})),
+        )
+        .await,
+    );
+    assert_eq!(kinds(&answer), ["mcp_list_tools", "mcp_call", "message"]);
+    assert_eq!(answer["tools"][1]["name"], "agentkeys_memory_get");
+}
+
 #[tokio::test]
 async fn a_conversation_carried_by_hand_goes_the_same_way() {
     let server = TestServer::start(Options::default()).await;
