@@ -9,6 +9,8 @@ mod it {
     pub(crate) mod support;
 
     mod acceptance;
+    mod ark;
+    mod ark_sdk;
     mod audit_bundle;
     mod audit_feed;
     mod bad_input;

@@ -251,6 +251,8 @@ impl Run<'_> {
             "127.0.0.1:0",
             "--key-file",
             &key_file,
+            // The operator has named the deployment, wherever it is.
+            "--dial-private",
             "--json",
         ];
         if let Some(ca) = &ca {

@@ -3,7 +3,13 @@
 //!
 //! Ark's own SDK sends an explicit `null` for every option that is not set, and the header
 //! `ark-beta-mcp: true` with any MCP tool; so does this. Answers are read by each item's `type`
-//! string and tolerate absent fields, since Ark's SDKs disagree about which are there.
+//! string and tolerate absent fields, since Ark's SDKs disagree about which are there. A stream is
+//! read the same way: by `type`, to the event that carries the whole response.
+
+mod answer;
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::time::Duration;
@@ -14,6 +20,9 @@ use serde_json::{Value, json};
 use super::{CaFile, RailError, wire};
 use crate::secret::Secret;
 use crate::text::clean_to;
+use answer::{read, string};
+
+pub use answer::{Item, ListedTool, Response};
 
 const CONNECT: Duration = Duration::from_secs(10);
 /// A model may think for long; the SDK waits 600 s, a proof does not want to.
@@ -80,20 +89,24 @@ impl Request {
         }
     }
 
-    /// The second turn after a `mcp_approval_request`. Ark keeps no headers, so the tools go again.
-    pub fn approval(
+    /// The turn after a response that asks for approvals: the same answer to each of them. Ark keeps
+    /// no headers, so the tools go again.
+    pub fn approval<'a>(
         model: &str,
         previous: &str,
-        request_id: &str,
+        requests: impl IntoIterator<Item = &'a str>,
         approve: bool,
         tools: Vec<Value>,
     ) -> Self {
-        Self {
-            input: json!([{
+        let answer = |id: &str| {
+            json!({
                 "type": "mcp_approval_response",
                 "approve": approve,
-                "approval_request_id": request_id,
-            }]),
+                "approval_request_id": id,
+            })
+        };
+        Self {
+            input: requests.into_iter().map(answer).collect(),
             model: model.to_owned(),
             previous_response_id: Some(previous.to_owned()),
             tools,
@@ -108,93 +121,6 @@ impl fmt::Debug for Request {
             .field("model", &self.model)
             .field("tools", &self.tools.len())
             .finish_non_exhaustive()
-    }
-}
-
-/// One tool of a `mcp_list_tools` item.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ListedTool {
-    /// Its name.
-    pub name: String,
-    /// Its description, if told.
-    pub description: Option<String>,
-    /// Its input schema; null if absent.
-    pub input_schema: Value,
-}
-
-/// One item of a response's output.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Item {
-    /// `mcp_list_tools`.
-    ListTools {
-        /// Which server.
-        server_label: String,
-        /// Its tools.
-        tools: Vec<ListedTool>,
-        /// Why there are none.
-        error: Option<String>,
-    },
-    /// `mcp_approval_request`.
-    ApprovalRequest {
-        /// What an approval response refers to.
-        id: String,
-        /// Which server.
-        server_label: String,
-        /// Which tool.
-        name: String,
-        /// Its arguments, as the JSON text that came.
-        arguments: String,
-    },
-    /// `mcp_call`.
-    Call {
-        /// Which server.
-        server_label: String,
-        /// Which tool.
-        name: String,
-        /// Its arguments, as the JSON text that came.
-        arguments: String,
-        /// What the tool answered.
-        output: Option<String>,
-        /// What went wrong.
-        error: Option<String>,
-    },
-    /// `message`: the model's words.
-    Message {
-        /// All its text parts, joined.
-        text: String,
-    },
-    /// Anything else (`reasoning`, …), kept as it came.
-    Other {
-        /// Its `type`.
-        kind: String,
-    },
-}
-
-/// A response.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Response {
-    /// `resp_…`.
-    pub id: String,
-    /// The model that answered.
-    pub model: String,
-    /// `completed`, `failed`, `incomplete`, `in_progress`.
-    pub status: String,
-    /// Its items, in order.
-    pub output: Vec<Item>,
-    /// The whole answer as it came.
-    pub raw: Value,
-    /// True if the answer says that the stand-in made it.
-    pub stand_in: bool,
-}
-
-impl Response {
-    /// The words for a report: who really answered.
-    pub const fn via(&self) -> &'static str {
-        if self.stand_in {
-            "stand-in, scripted model"
-        } else {
-            "ark"
-        }
     }
 }
 
@@ -227,18 +153,57 @@ impl ArkClient {
 
     /// Sends a request and reads the whole response. No retry: a proof shows the first answer.
     pub async fn respond(&self, request: &Request) -> Result<Response, RailError> {
-        let work = self.exchange(request);
-        tokio::time::timeout(DEADLINE, work)
-            .await
-            .unwrap_or_else(|_| {
-                Err(RailError::Timeout {
-                    what: "the response".to_owned(),
-                    seconds: DEADLINE.as_secs(),
-                })
-            })
+        in_time(async {
+            let (mut answer, stand_in) = self.send(request).await?;
+            let bytes = wire::body("the response", &self.url, &mut answer).await?;
+            let raw: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+            if raw.get("object").and_then(Value::as_str) != Some("response") {
+                return Err(broken("it is not an object of type `response`".to_owned()));
+            }
+            Ok(read(raw, stand_in))
+        })
+        .await
     }
 
-    async fn exchange(&self, request: &Request) -> Result<Response, RailError> {
+    /// The same as a stream: each event is shown as it comes, and the response is that of the event
+    /// that ends it.
+    pub async fn respond_streamed(
+        &self,
+        request: &Request,
+        mut seen: impl FnMut(&Event<'_>),
+    ) -> Result<Response, RailError> {
+        let mut request = request.clone();
+        request.stream = Some(true);
+        in_time(async {
+            let (mut answer, stand_in) = self.send(&request).await?;
+            let last = |raw: &Value| {
+                let Some(kind) = raw.get("type").and_then(Value::as_str) else {
+                    return false;
+                };
+                seen(&Event { kind, raw });
+                matches!(
+                    kind,
+                    "error" | "response.completed" | "response.failed" | "response.incomplete"
+                )
+            };
+            let mut end = wire::sse_until("the stream", &self.url, &mut answer, last).await?;
+            match end.get_mut("response").map(Value::take) {
+                Some(raw) if raw.is_object() => Ok(read(raw, stand_in)),
+                _ => {
+                    let words = format!("{} {}", string(&end, "code"), string(&end, "message"));
+                    Err(broken(format!(
+                        "the stream ended with an error: {}",
+                        clean_to(&words, 400)
+                    )))
+                }
+            }
+        })
+        .await
+    }
+
+    /// Sends a request; an answer that is a refusal is an error here. With it: did the stand-in
+    /// answer?
+    async fn send(&self, request: &Request) -> Result<(reqwest::Response, bool), RailError> {
         let mut call = self
             .http
             .post(self.url.clone())
@@ -257,19 +222,38 @@ impl ArkClient {
             .await
             .map_err(|e| wire::unreachable(&self.url, &e))?;
         let status = answer.status();
-        let stand_in = answer.headers().contains_key(STANDIN_HEADER);
-        let bytes = wire::body("the response", &self.url, &mut answer).await?;
-        let raw: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         if !status.is_success() {
+            let bytes = wire::body("the response", &self.url, &mut answer).await?;
+            let raw: Value = serde_json::from_slice(&bytes).unwrap_or_default();
             return Err(refusal(status.as_u16(), &raw, &bytes));
         }
-        if raw.get("object").and_then(Value::as_str) != Some("response") {
-            return Err(RailError::Protocol {
-                what: "the response".to_owned(),
-                cause: "it is not an object of type `response`".to_owned(),
-            });
-        }
-        Ok(read(raw, stand_in))
+        let stand_in = answer.headers().contains_key(STANDIN_HEADER);
+        Ok((answer, stand_in))
+    }
+}
+
+/// One event of a stream.
+#[derive(Debug)]
+pub struct Event<'a> {
+    /// Its `type`, in which Ark's SDKs agree.
+    pub kind: &'a str,
+    /// All of it.
+    pub raw: &'a Value,
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, RailError>>) -> Result<T, RailError> {
+    let late = || RailError::Timeout {
+        what: "the response".to_owned(),
+        seconds: DEADLINE.as_secs(),
+    };
+    let done = tokio::time::timeout(DEADLINE, work).await;
+    done.unwrap_or_else(|_| Err(late()))
+}
+
+fn broken(cause: String) -> RailError {
+    RailError::Protocol {
+        what: "the response".to_owned(),
+        cause,
     }
 }
 
@@ -289,165 +273,5 @@ fn refusal(status: u16, raw: &Value, bytes: &[u8]) -> RailError {
         status,
         message: clean_to(&message, 400),
         code: text("code").map(|c| clean_to(c, 120)),
-    }
-}
-
-fn read(raw: Value, stand_in: bool) -> Response {
-    let output = raw
-        .get("output")
-        .and_then(Value::as_array)
-        .map(|items| items.iter().map(item).collect())
-        .unwrap_or_default();
-    Response {
-        id: string(&raw, "id"),
-        model: string(&raw, "model"),
-        status: string(&raw, "status"),
-        output,
-        raw,
-        stand_in,
-    }
-}
-
-fn item(raw: &Value) -> Item {
-    let kind = string(raw, "type");
-    match kind.as_str() {
-        "mcp_list_tools" => Item::ListTools {
-            server_label: string(raw, "server_label"),
-            tools: raw
-                .get("tools")
-                .and_then(Value::as_array)
-                .map(|tools| tools.iter().map(listed).collect())
-                .unwrap_or_default(),
-            error: told(raw, "error"),
-        },
-        "mcp_approval_request" => Item::ApprovalRequest {
-            id: string(raw, "id"),
-            server_label: string(raw, "server_label"),
-            name: string(raw, "name"),
-            arguments: string(raw, "arguments"),
-        },
-        "mcp_call" => Item::Call {
-            server_label: string(raw, "server_label"),
-            name: string(raw, "name"),
-            arguments: string(raw, "arguments"),
-            output: told(raw, "output"),
-            error: told(raw, "error"),
-        },
-        "message" => Item::Message { text: words(raw) },
-        _ => Item::Other { kind },
-    }
-}
-
-fn listed(raw: &Value) -> ListedTool {
-    ListedTool {
-        name: string(raw, "name"),
-        description: told(raw, "description"),
-        input_schema: raw.get("input_schema").cloned().unwrap_or_default(),
-    }
-}
-
-fn words(raw: &Value) -> String {
-    match raw.get("content") {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(parts)) => parts.iter().map(|p| string(p, "text")).collect(),
-        _ => String::new(),
-    }
-}
-
-fn string(raw: &Value, field: &str) -> String {
-    raw.get(field)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned()
-}
-
-/// A string field, or another value's JSON (Ark types `error` as a string; be ready for an object).
-fn told(raw: &Value, field: &str) -> Option<String> {
-    match raw.get(field) {
-        None | Some(Value::Null) => None,
-        Some(Value::String(text)) => Some(text.clone()),
-        Some(other) => Some(other.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    /// What Ark's own SDK put on the wire.
-    const CAPTURED: &str = include_str!("../../fixtures/ark-wire-example.json");
-
-    fn captured(index: usize) -> Value {
-        let all: Value = serde_json::from_str(CAPTURED).unwrap();
-        all["requests"][index]["body"].clone()
-    }
-
-    #[test]
-    fn a_prompt_is_byte_for_byte_what_the_sdk_sends() {
-        let body = captured(0);
-        let tools = body["tools"].as_array().unwrap().clone();
-        let request = Request::prompt(
-            "doubao-seed-2-1-pro-260628",
-            "What do you remember about my trip?",
-            tools,
-        );
-        assert_eq!(serde_json::to_string(&request).unwrap(), body.to_string());
-        // The Content-Length of the capture.
-        assert_eq!(serde_json::to_vec(&request).unwrap().len(), 819);
-        assert!(!format!("{request:?}").contains("vendor-token-xyz"));
-    }
-
-    #[test]
-    fn an_approval_is_byte_for_byte_what_the_sdk_sends() {
-        let body = captured(3);
-        let tools = body["tools"].as_array().unwrap().clone();
-        let request = Request::approval("m", "resp_3", "mcpr_1", true, tools);
-        assert_eq!(serde_json::to_string(&request).unwrap(), body.to_string());
-    }
-
-    #[test]
-    fn items_are_read_by_type_and_absent_fields_are_tolerated() {
-        let raw = json!({"object":"response","id":"resp_1","output":[
-            {"type":"mcp_list_tools","server_label":"a","tools":[{"name":"x"}]},
-            {"type":"mcp_list_tools","error":{"code":401}},
-            {"type":"mcp_approval_request","id":"mcpr_1","name":"x"},
-            {"type":"mcp_call","name":"x","arguments":"{}","output":"火锅 🍲\n"},
-            {"type":"message","content":[{"type":"output_text","text":"a"},{"type":"output_text","text":"b"}]},
-            {"type":"reasoning","summary":[]},
-            {}
-        ]});
-        let got = read(raw, false);
-        assert_eq!(got.via(), "ark");
-        assert!(
-            matches!(&got.output[0], Item::ListTools { tools, error: None, .. } if tools[0].name == "x")
-        );
-        assert!(
-            matches!(&got.output[1], Item::ListTools { error: Some(e), .. } if e == r#"{"code":401}"#)
-        );
-        assert!(
-            matches!(&got.output[2], Item::ApprovalRequest { id, arguments, .. } if id == "mcpr_1" && arguments.is_empty())
-        );
-        assert!(
-            matches!(&got.output[3], Item::Call { output: Some(o), error: None, .. } if o == "火锅 🍲\n")
-        );
-        assert_eq!(
-            got.output[4],
-            Item::Message {
-                text: "ab".to_owned()
-            }
-        );
-        assert_eq!(
-            got.output[5],
-            Item::Other {
-                kind: "reasoning".to_owned()
-            }
-        );
-        assert_eq!(
-            got.output[6],
-            Item::Other {
-                kind: String::new()
-            }
-        );
     }
 }

@@ -6,99 +6,169 @@
 //! over HTTP. What is scripted: the model. It chooses by a table of words (`Prompts`), only among
 //! the tools that the server listed, and it says so when it knows no answer.
 //!
-//! It dials whatever address a caller with its key names, so it belongs on loopback.
+//! What it knows of a conversation is in memory, bounded and gone with it. It dials what a caller
+//! names, as far as `reach` lets it, so it belongs on loopback.
 
+mod error;
+mod input;
+mod items;
 mod mcp;
+mod model;
 mod prompts;
+mod reach;
 mod request;
+mod store;
+mod stream;
+mod tools;
+mod turn;
 
 #[cfg(test)]
 mod tests;
 
+use std::convert::Infallible;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::serve::ListenerExt;
-use axum::{Json, Router};
+use futures_util::stream::unfold;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use rmcp::model::Tool;
-use serde_json::{Map, Value, json};
+use http_body_util::{BodyExt, Limited};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-pub use prompts::{Prompts, Row};
+pub use prompts::{Prompts, Row, Step};
 
 use super::ark::STANDIN_HEADER;
-use super::{CaFile, RailError};
+use super::{CaFile, RailError, wire};
+use crate::digest::sha256;
 use crate::secret::{Secret, same};
-use mcp::Session;
-use prompts::same_tool;
-use request::{Asked, Choice, Server};
+use crate::text::clean_to;
+use error::ArkError;
+use input::Past;
+use mcp::{Deadlines, Dial};
+use reach::Reach;
+use store::{Kept, MOST_ITEMS, Owner, Store};
+use stream::Events;
+use turn::Job;
 
 const MAX_BODY: usize = 1024 * 1024;
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
+/// Bodies being read at once.
+const MOST_READING: usize = 64;
+/// Responses being made at once; one may hold a call of 30 s open.
+const MOST_AT_ONCE: usize = 32;
+/// Events waiting for a slow reader.
+const MOST_WAITING: usize = 32;
 
 /// The stand-in before it listens.
 #[derive(Debug, Clone)]
-pub struct Standin(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    key: Secret<String>,
+pub struct Standin {
+    key: Option<Secret<String>>,
     prompts: Prompts,
     ca: CaFile,
-    count: AtomicU64,
+    dial_private: bool,
+    deadlines: Deadlines,
+    clock: Clock,
+}
+
+/// Unix time in seconds.
+#[derive(Clone)]
+struct Clock(Arc<dyn Fn() -> u64 + Send + Sync>);
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+fn system_time() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |d| d.as_secs())
 }
 
 impl Standin {
     /// A stand-in that takes this API key, plays this table, and trusts this further certificate
-    /// authority when it dials MCP servers.
-    pub fn new(key: Secret<String>, prompts: Prompts, ca: CaFile) -> Self {
-        Self(Arc::new(Inner {
+    /// authority when it dials MCP servers. Without a key it takes any, and serves on loopback only.
+    pub fn new(key: Option<Secret<String>>, prompts: Prompts, ca: CaFile) -> Self {
+        Self {
             key,
             prompts,
             ca,
-            count: AtomicU64::new(0),
-        }))
+            dial_private: false,
+            deadlines: Deadlines::default(),
+            clock: Clock(Arc::new(system_time)),
+        }
     }
 
-    /// `POST /api/v3/responses`, and nothing else.
-    pub fn router(&self) -> Router {
-        let not_found = || async {
-            ArkError::new(
-                StatusCode::NOT_FOUND,
-                "NotFound",
-                "NotFound",
-                "the stand-in has only POST /api/v3/responses",
-                "",
-            )
+    /// Whether MCP servers at private addresses are dialled too.
+    #[must_use]
+    pub const fn dialling_private(mut self, yes: bool) -> Self {
+        self.dial_private = yes;
+        self
+    }
+
+    fn router(&self, reach: Reach) -> Router {
+        let app = App {
+            key: self.key.clone(),
+            prompts: self.prompts.clone(),
+            dial: Dial {
+                ca: self.ca.clone(),
+                reach,
+                deadlines: self.deadlines,
+            },
+            clock: self.clock.clone(),
+            requests: AtomicU64::new(0),
+            responses: AtomicU64::new(0),
+            store: Store::default(),
+            reading: Semaphore::new(MOST_READING),
+            at_once: Arc::new(Semaphore::new(MOST_AT_ONCE)),
         };
         Router::new()
-            .route("/api/v3/responses", post(respond).fallback(not_found))
-            .fallback(not_found)
-            .layer(DefaultBodyLimit::max(MAX_BODY))
-            .with_state(self.clone())
+            .route("/api/v3/responses", post(create).fallback(no_route))
+            .route(
+                "/api/v3/responses/{id}",
+                get(retrieve).delete(delete).fallback(no_route),
+            )
+            .fallback(no_route)
+            .with_state(Arc::new(app))
     }
 
     /// Serves on a bound listener until stopped or dropped.
     pub fn start(&self, listener: TcpListener) -> Result<Running, RailError> {
-        let address = listener.local_addr().map_err(|e| RailError::Input {
+        let bad = |cause: String| RailError::Input {
             what: "the listener".to_owned(),
-            cause: e.to_string(),
-        })?;
+            cause,
+        };
+        let address = listener.local_addr().map_err(|e| bad(e.to_string()))?;
+        let near = address.ip().is_loopback();
+        if self.key.is_none() && !near {
+            return Err(bad(
+                "without a key only a loopback address may be used".to_owned()
+            ));
+        }
+        let reach = match (self.dial_private, near) {
+            (true, _) => Reach::All,
+            (false, true) => Reach::Loopback,
+            (false, false) => Reach::Public,
+        };
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         // Nagle would cost each answer 40 ms.
         let listener = listener.tap_io(|socket| {
             let _ = socket.set_nodelay(true);
         });
-        let router = self.router();
+        let router = self.router(reach);
         let task = tokio::spawn(async move {
             let _ = axum::serve(listener, router)
                 .with_graceful_shutdown(stopped)
@@ -129,282 +199,248 @@ impl Running {
     /// Finishes the answers under way, for at most two seconds, and ends.
     pub async fn stop(self) {
         self.stop.cancel();
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(2), self.task).await;
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.task).await;
     }
 }
 
-/// Ark's error shape.
-#[derive(Debug)]
-struct ArkError {
-    status: StatusCode,
-    code: &'static str,
-    kind: &'static str,
-    message: String,
-    param: String,
+/// The stand-in at work.
+struct App {
+    key: Option<Secret<String>>,
+    prompts: Prompts,
+    dial: Dial,
+    clock: Clock,
+    requests: AtomicU64,
+    responses: AtomicU64,
+    store: Store,
+    reading: Semaphore,
+    at_once: Arc<Semaphore>,
 }
 
-impl ArkError {
-    fn new(
-        status: StatusCode,
-        code: &'static str,
-        kind: &'static str,
-        message: &str,
-        param: &str,
-    ) -> Self {
-        Self {
-            status,
-            code,
-            kind,
-            message: message.to_owned(),
-            param: param.to_owned(),
-        }
-    }
+async fn create(State(app): State<Arc<App>>, request: Request) -> Response {
+    let tag = app.tag(request.headers());
+    let made = app.clone().create(request).await;
+    tag.on(made)
 }
 
-impl IntoResponse for ArkError {
-    fn into_response(self) -> Response {
-        let body = json!({"error": {
-            "code": self.code, "message": self.message, "param": self.param, "type": self.kind,
-        }});
-        (self.status, mark(), Json(body)).into_response()
-    }
-}
-
-fn mark() -> [(HeaderName, HeaderValue); 1] {
-    [(
-        HeaderName::from_static(STANDIN_HEADER),
-        HeaderValue::from_static("ark, scripted model"),
-    )]
-}
-
-async fn respond(
-    State(standin): State<Standin>,
+async fn retrieve(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, ArkError> {
-    let given = headers
-        .get("authorization")
-        .map(HeaderValue::as_bytes)
-        .unwrap_or_default();
-    let key = given.strip_prefix(b"Bearer ").unwrap_or_default();
-    if !same(key, standin.0.key.expose().as_bytes()) {
-        return Err(ArkError::new(
-            StatusCode::UNAUTHORIZED,
-            "AuthenticationError",
-            "Unauthorized",
-            "the API key in the request is missing or invalid",
-            "",
-        ));
-    }
-    let body = body.map_err(|e| request::invalid("", &e.body_text()))?;
-    let body: Value = serde_json::from_slice(&body)
-        .map_err(|e| request::invalid("", &format!("the body is not JSON: {e}")))?;
-    let asked = request::read(&body, request::beta(&headers))?;
-    let number = standin.0.count.fetch_add(1, Ordering::Relaxed) + 1;
-    let turn = Turn::play(&standin.0, &asked, number).await?;
-    Ok((mark(), Json(turn.response(&asked))).into_response())
+) -> Response {
+    app.tag(&headers).on(app.retrieve(&headers, &id))
 }
 
-/// One response being made.
-struct Turn {
-    number: u64,
-    items: Vec<Value>,
-    calls: Map<String, Value>,
+async fn delete(State(app): State<Arc<App>>, Path(id): Path<String>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    // Ark's SDKs send one with a DELETE too.
+    let read = app.read(body).await;
+    let done = read.and_then(|_| app.delete(&parts.headers, &id));
+    app.tag(&parts.headers).on(done)
 }
 
-/// A server that answered, with the tools the model may see.
-struct Open<'a> {
-    server: &'a Server,
-    session: Session,
-    tools: Vec<Tool>,
+async fn no_route(State(app): State<Arc<App>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let read = app.read(body).await;
+    let refused = read.and_then(|_| Err(ArkError::no_route()));
+    app.tag(&parts.headers).on(refused)
 }
 
-impl Turn {
-    async fn play(standin: &Inner, asked: &Asked, number: u64) -> Result<Self, ArkError> {
-        let mut turn = Self {
-            number,
-            items: Vec::new(),
-            calls: Map::new(),
-        };
-        let mut open = Vec::new();
-        for server in &asked.servers {
-            open.extend(turn.list(server, &standin.ca).await);
+/// What every answer to one request carries.
+struct Tag {
+    id: String,
+    /// The caller's own id of the request, which Ark sends back.
+    client: Option<HeaderValue>,
+}
+
+const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
+
+impl Tag {
+    fn on(self, answer: Result<Response, ArkError>) -> Response {
+        let mut response =
+            answer.unwrap_or_else(|error| error.of_request(&self.id).into_response());
+        let headers = response.headers_mut();
+        headers.insert(
+            HeaderName::from_static(STANDIN_HEADER),
+            HeaderValue::from_static("ark, scripted model"),
+        );
+        if let Ok(id) = self.id.try_into() {
+            headers.insert(HeaderName::from_static("x-request-id"), id);
         }
-        let done = turn.act(standin, asked, &open).await;
-        for one in open {
-            one.session.close().await;
+        if let Some(client) = self.client {
+            headers.insert(CLIENT_REQUEST_ID, client);
         }
-        done.map(|()| turn)
+        response
     }
+}
 
-    /// The `mcp_list_tools` item, whatever came of it.
-    async fn list<'a>(&mut self, server: &'a Server, ca: &CaFile) -> Option<Open<'a>> {
-        let (open, tools, error) = match mcp::open(server, ca).await {
-            Ok((session, mut tools)) => {
-                tools.retain(|t| server.allows(&t.name));
-                let listed: Vec<Value> = tools.iter().map(listed).collect();
-                (
-                    Some(Open {
-                        server,
-                        session,
-                        tools,
-                    }),
-                    listed,
-                    None,
-                )
-            }
-            Err(error) => (None, Vec::new(), Some(error)),
-        };
-        let mut item = json!({"type": "mcp_list_tools", "id": self.id("mcpl"), "server_label": server.label, "tools": tools});
-        if let Some(error) = error {
-            item["error"] = error.into();
+impl App {
+    fn tag(&self, headers: &HeaderMap) -> Tag {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        let client = headers.get(CLIENT_REQUEST_ID);
+        Tag {
+            id: format!("standin-{number}"),
+            client: client.filter(|v| v.len() <= 128).cloned(),
         }
-        self.items.push(item);
-        open
     }
 
-    async fn act(
-        &mut self,
-        standin: &Inner,
-        asked: &Asked,
-        open: &[Open<'_>],
-    ) -> Result<(), ArkError> {
-        let row = match &asked.choice {
-            Choice::None => {
-                self.say("the caller's tool_choice is none, so no tool is called.");
-                return Ok(());
-            }
-            Choice::Mcp {
-                name: Some(name), ..
-            } => standin.prompts.forced(&asked.said, name),
-            Choice::Auto | Choice::Mcp { name: None, .. } => standin.prompts.choose(&asked.said),
+    fn now(&self) -> u64 {
+        (self.clock.0)()
+    }
+
+    /// Lets a caller in, and says whose responses it may see.
+    fn admit(&self, headers: &HeaderMap) -> Result<Owner, ArkError> {
+        let given = headers.get("authorization").map(HeaderValue::as_bytes);
+        let key = given
+            .and_then(|g| g.strip_prefix(b"Bearer "))
+            .unwrap_or_default();
+        let good = match &self.key {
+            Some(wanted) => same(key, wanted.expose().as_bytes()),
+            None => !key.is_empty(),
         };
-        // A forced tool needs no row: the caller has chosen, and no arguments are known.
-        let (wanted, arguments) = match (&asked.choice, row) {
-            (_, Some(row)) => (row.tool.as_str(), row.arguments.clone()),
-            (
-                Choice::Mcp {
-                    name: Some(name), ..
-                },
-                None,
-            ) => (name.as_str(), Map::new()),
-            (_, None) => {
-                self.say(
-                    "the scripted model knows no answer to this: no row of its prompt table fits.",
-                );
-                return Ok(());
-            }
-        };
-        let found = open
-            .iter()
-            .filter(
-                |o| !matches!(&asked.choice, Choice::Mcp { label, .. } if *label != o.server.label),
-            )
-            .find_map(|o| {
-                o.tools
-                    .iter()
-                    .find(|t| same_tool(&t.name, wanted))
-                    .map(|t| (o, t.name.to_string()))
-            });
-        match found {
-            Some((open, tool)) => self.use_tool(open, &tool, arguments).await,
-            None if matches!(asked.choice, Choice::Mcp { name: Some(_), .. })
-                && !open.is_empty() =>
-            {
-                return Err(request::invalid(
-                    "tool_choice.name",
-                    "names a tool that the server does not list",
-                ));
-            }
-            None => self.say(&format!(
-                "the scripted model would call {wanted}, but no server lists it."
-            )),
+        if !good {
+            return Err(ArkError::unauthorized());
         }
-        Ok(())
-    }
-
-    async fn use_tool(&mut self, open: &Open<'_>, tool: &str, arguments: Map<String, Value>) {
-        let text = Value::Object(arguments.clone()).to_string();
-        let label = &open.server.label;
-        if open.server.needs_approval(tool) {
-            let id = self.id("mcpr");
-            self.items.push(json!({
-                "type": "mcp_approval_request", "id": id, "server_label": label, "name": tool, "arguments": text,
-            }));
-            return;
+        // Where any key will do, a web page must not come in by a name of its own for loopback.
+        if self.key.is_none() && !came_to_loopback(headers) {
+            return Err(ArkError::host());
         }
-        let answer = open.session.call(tool, arguments).await;
-        let id = self.id("mcp");
-        let mut item = json!({
-            "type": "mcp_call", "id": id, "server_label": label, "name": tool, "arguments": text,
-        });
-        let said = match answer {
-            Ok(output) => {
-                let said = format!("{tool} answered: {output}");
-                item["output"] = output.into();
-                said
+        Ok(sha256(&[key]))
+    }
+
+    /// Reads a body, also for a refusal: a connection that is closed on a body still coming hides
+    /// the answer from the caller, and breaks its next request.
+    async fn read(&self, body: Body) -> Result<Bytes, ArkError> {
+        let _slot = self.reading.try_acquire().map_err(|_| ArkError::busy())?;
+        let whole = Limited::new(body, MAX_BODY).collect();
+        match tokio::time::timeout(BODY_DEADLINE, whole).await {
+            Ok(Ok(collected)) => Ok(collected.to_bytes()),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+                let why = format!("the body is larger than {MAX_BODY} bytes");
+                Err(ArkError::invalid("", &why))
             }
-            Err(error) => {
-                let said = format!("{tool} failed: {error}");
-                item["error"] = error.into();
-                said
-            }
+            Ok(Err(_)) | Err(_) => Err(ArkError::invalid("", "the body did not arrive")),
+        }
+    }
+
+    async fn create(self: Arc<Self>, request: Request) -> Result<Response, ArkError> {
+        let (parts, body) = request.into_parts();
+        let body = self.read(body).await?;
+        let owner = self.admit(&parts.headers)?;
+        let permit = self.at_once.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| ArkError::busy())?;
+        let body: Value = serde_json::from_slice(&body)
+            .map_err(|e| ArkError::invalid("", &format!("the body is not JSON: {e}")))?;
+        let job = self.prepare(&body, &parts.headers, &owner)?;
+        if job.asked.stream {
+            return Ok(self.stream(job, owner, permit));
+        }
+        let response = turn::play(&self, &job, &owner, &mut Events::none()).await?;
+        Ok(json_response(response.to_string().into()))
+    }
+
+    /// Reads the request and what it refers to; what is wrong with it is known before a server is
+    /// dialled or a stream begun.
+    fn prepare(&self, body: &Value, headers: &HeaderMap, owner: &Owner) -> Result<Job, ArkError> {
+        let now = self.now();
+        let asked = request::read(body, request::beta(headers), now)?;
+        let mut past = match &asked.previous {
+            None => Vec::new(),
+            Some(id) => self
+                .store
+                .conversation(owner, id, now)
+                .ok_or_else(|| ArkError::no_previous(&clean_to(id, 80)))?,
         };
-        self.items.push(item);
-        self.calls.insert(label.clone(), 1.into());
-        self.say(&said);
-    }
-
-    fn say(&mut self, words: &str) {
-        let id = self.id("msg");
-        self.items.push(json!({
-            "type": "message", "role": "assistant", "status": "completed", "id": id,
-            "content": [{"type": "output_text", "text": format!("[stand-in] {words}")}],
-        }));
-    }
-
-    /// From a counter, so that two runs of a proof differ in nothing that matters.
-    fn id(&self, kind: &str) -> String {
-        format!("{kind}_{}_{}", self.number, self.items.len() + 1)
-    }
-
-    fn response(self, asked: &Asked) -> Value {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |d| d.as_secs());
-        json!({
-            "id": format!("resp_{}", self.number),
-            "object": "response",
-            "created_at": now,
-            "model": asked.model,
-            "status": "completed",
-            "output": self.items,
-            // Ark returns the entries; their headers are credentials, which it says it does not keep.
-            "tools": asked.servers.iter().map(|s| json!({
-                "type": "mcp", "server_label": s.label, "server_url": s.url.as_str(),
-            })).collect::<Vec<_>>(),
-            "usage": {
-                "input_tokens": 0, "input_tokens_details": {"cached_tokens": 0},
-                "output_tokens": 0, "output_tokens_details": {"reasoning_tokens": 0},
-                "total_tokens": 0,
-                "tool_usage": {"mcp": self.calls.len()},
-                "tool_usage_details": {"mcp": self.calls},
-            },
+        let answered = input::answered(&past, &asked.input)?;
+        for one in answered.iter().filter(|a| a.approve) {
+            if !asked.servers.iter().any(|s| s.label == one.label) {
+                let label = clean_to(&one.label, 80);
+                let why =
+                    format!("the server {label} must be sent again, its headers are not kept");
+                return Err(ArkError::invalid("tools", &why));
+            }
+        }
+        let speaks = |p: &Past| matches!(p, Past::User(_) | Past::Reply(_));
+        if !asked.input.iter().any(speaks) {
+            let why = "holds neither a user's text nor an approval";
+            return Err(ArkError::invalid("input", why));
+        }
+        past.extend(asked.input.iter().cloned());
+        if past.len() > MOST_ITEMS {
+            let why = format!("the conversation holds more than {MOST_ITEMS} items");
+            return Err(ArkError::invalid("previous_response_id", &why));
+        }
+        Ok(Job {
+            asked,
+            past,
+            answered,
+            number: self.responses.fetch_add(1, Ordering::Relaxed) + 1,
+            created_at: now,
         })
     }
+
+    /// Streams a response. Whoever stops reading ends the work too.
+    fn stream(self: Arc<Self>, job: Job, owner: Owner, permit: OwnedSemaphorePermit) -> Response {
+        let (to, from) = mpsc::channel::<Bytes>(MOST_WAITING);
+        let task = tokio::spawn(async move {
+            let _permit = permit;
+            let mut events = Events::to(to);
+            // What went wrong is told in the stream.
+            let _ = turn::play(&self, &job, &owner, &mut events).await;
+            events.done().await;
+        });
+        let task = AbortOnDropHandle::new(task);
+        let body = unfold((from, task), |(mut from, task)| async move {
+            let frame = from.recv().await?;
+            Some((Ok::<_, Infallible>(frame), (from, task)))
+        });
+        let headers = [
+            (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+            (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        ];
+        (headers, Body::from_stream(body)).into_response()
+    }
+
+    fn keep(&self, job: &Job, owner: &Owner, items: &[Value], response: &Value) {
+        let Some(expires_at) = job.asked.keep_until else {
+            return;
+        };
+        let mut past = job.asked.input.clone();
+        past.extend(Past::of_output(items));
+        let kept = Kept {
+            owner: *owner,
+            id: job.id(),
+            previous: job.asked.previous.clone(),
+            past,
+            body: response.to_string().into(),
+            expires_at,
+        };
+        self.store.keep(kept, self.now());
+    }
+
+    fn retrieve(&self, headers: &HeaderMap, id: &str) -> Result<Response, ArkError> {
+        let owner = self.admit(headers)?;
+        let body = self.store.body(&owner, id, self.now());
+        let body = body.ok_or_else(|| ArkError::no_response(&clean_to(id, 80)))?;
+        Ok(json_response(body))
+    }
+
+    fn delete(&self, headers: &HeaderMap, id: &str) -> Result<Response, ArkError> {
+        let owner = self.admit(headers)?;
+        if !self.store.delete(&owner, id, self.now()) {
+            return Err(ArkError::no_response(&clean_to(id, 80)));
+        }
+        let body = json!({"id": id, "object": "response", "deleted": true});
+        Ok(json_response(body.to_string().into()))
+    }
 }
 
-fn listed(tool: &Tool) -> Value {
-    let mut out = json!({"name": tool.name, "input_schema": *tool.input_schema});
-    if let Some(description) = &tool.description {
-        out["description"] = description.as_ref().into();
-    }
-    if let Some(annotations) = tool
-        .annotations
-        .as_ref()
-        .and_then(|a| serde_json::to_value(a).ok())
-    {
-        out["annotations"] = annotations;
-    }
-    out
+fn json_response(body: Bytes) -> Response {
+    let json = HeaderValue::from_static("application/json");
+    (StatusCode::OK, [(CONTENT_TYPE, json)], body).into_response()
+}
+
+fn came_to_loopback(headers: &HeaderMap) -> bool {
+    let host = headers.get(HOST).and_then(|h| h.to_str().ok());
+    host.and_then(|h| h.parse::<http::uri::Authority>().ok())
+        .is_some_and(|a| wire::is_loopback(a.host()))
 }

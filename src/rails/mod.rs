@@ -13,7 +13,7 @@ pub mod xiaozhi;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, missing_docs)]
-mod test_server;
+pub(crate) mod test_server;
 
 pub use error::RailError;
 pub use wire::CaFile;

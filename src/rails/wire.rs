@@ -1,9 +1,10 @@
 //! What both rails share of HTTP: a client that follows no redirect, and bounded reading of answers.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::{Response, Url};
+use reqwest::{ClientBuilder, Response, Url};
 use serde_json::Value;
 
 use super::RailError;
@@ -54,32 +55,44 @@ pub(crate) fn client(
     connect: Duration,
     ca: &CaFile,
 ) -> Result<reqwest::Client, RailError> {
+    built(builder(url, connect, ca))
+}
+
+/// The same before it is built, for a caller that has more to say about it.
+pub(super) fn builder(url: &Url, connect: Duration, ca: &CaFile) -> ClientBuilder {
     let mut builder = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(connect)
         .tcp_nodelay(true);
-    if is_loopback(url) {
+    if url.host_str().is_some_and(is_loopback) {
         builder = builder.no_proxy();
     }
     if !ca.0.is_empty() {
         builder = builder.tls_certs_merge(ca.0.clone());
     }
+    builder
+}
+
+/// Builds it.
+pub(super) fn built(builder: ClientBuilder) -> Result<reqwest::Client, RailError> {
     builder.build().map_err(|e| RailError::Input {
         what: "TLS set-up".to_owned(),
         cause: chain(&e),
     })
 }
 
-fn is_loopback(url: &Url) -> bool {
-    match url.host_str() {
-        Some("localhost") => true,
-        Some(host) => host
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback()),
-        None => false,
-    }
+/// Whether a host of a URL, or of a `Host` header without its port, is this machine by its form.
+pub(super) fn is_loopback(host: &str) -> bool {
+    host == "localhost" || literal(host).is_some_and(|ip| ip.is_loopback())
+}
+
+/// A host that is an address and no name.
+pub(super) fn literal(host: &str) -> Option<IpAddr> {
+    let host = host
+        .strip_prefix('[')
+        .and_then(|h| h.strip_suffix(']'))
+        .unwrap_or(host);
+    host.parse().ok()
 }
 
 /// A network failure, told with the causes that reqwest hides behind its first sentence.
@@ -139,12 +152,13 @@ fn too_large(what: &str) -> RailError {
     }
 }
 
-/// Reads a server-sent event stream up to the first event that `wanted` accepts.
+/// Reads a server-sent event stream up to the first event that `wanted` accepts; it is shown every
+/// event before that one too.
 pub(super) async fn sse_until(
     what: &str,
     url: &Url,
     response: &mut Response,
-    wanted: impl Fn(&Value) -> bool,
+    mut wanted: impl FnMut(&Value) -> bool,
 ) -> Result<Value, RailError> {
     let mut events = SseEvents::default();
     let mut total = 0;

@@ -2,18 +2,17 @@
 //! of the real server. `tests/sdk/calls.json` is what they all call; their scripts print what the
 //! SDK made of each answer. rmcp on both ends would only show that rmcp agrees with itself.
 
-use super::support::{BIN, House, Server, TRAVEL_AND_SPEND, command, json_of, text};
+use super::support::{House, Server, TRAVEL_AND_SPEND, json_of, text};
 use agentkeys::digest::sha256;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 /// What every client calls, in this order.
-static CALLS: LazyLock<Vec<Call>> = LazyLock::new(|| {
+pub(super) static CALLS: LazyLock<Vec<Call>> = LazyLock::new(|| {
     let calls: Vec<Value> = serde_json::from_str(include_str!("../sdk/calls.json")).unwrap();
     let word = |call: &Value, key: &str| call[key].as_str().unwrap().to_owned();
     calls
@@ -26,23 +25,23 @@ static CALLS: LazyLock<Vec<Call>> = LazyLock::new(|| {
         .collect()
 });
 
-struct Call {
-    name: String,
-    tool: String,
-    arguments: Value,
+pub(super) struct Call {
+    pub(super) name: String,
+    pub(super) tool: String,
+    pub(super) arguments: Value,
 }
 
 /// The text that must come back byte for byte: Chinese, joined emoji, a combining accent, quotes,
 /// and the line ends of Unicode at which careless readers cut.
-fn written() -> String {
+pub(super) fn written() -> String {
     let call = CALLS.iter().find(|c| c.name == "write").unwrap();
     call.arguments["content"].as_str().unwrap().to_owned()
 }
 
-const TRIP: &str = "Chengdu trip — Apr 12 to 16, hotpot at Yulin.";
-const PREVIEWS: [&str; 3] = ["delegate", "undelegate", "ask_parent"];
+pub(super) const TRIP: &str = "Chengdu trip — Apr 12 to 16, hotpot at Yulin.";
+pub(super) const PREVIEWS: [&str; 3] = ["delegate", "undelegate", "ask_parent"];
 
-fn preview() -> Value {
+pub(super) fn preview() -> Value {
     json!({
         "error": "not_implemented_in_v1", "scheduled_for": "M4",
         "spec_url": "https://github.com/litentry/agentKeys/blob/main/docs/spec/plans/milestones-roadmap.md#m4",
@@ -480,238 +479,4 @@ fn every_sdk_gives_up_at_once_on_a_token_that_is_not_ours() {
         );
         assert!(!said.contains(&token), "{}: {said}", client.script);
     }
-}
-
-pub(super) const ARK_KEY: &str = "ark-key-of-the-test";
-
-/// Our stand-in for Ark as its own process. Killed when dropped.
-pub(super) struct Ark {
-    child: Child,
-    pub(super) base_url: String,
-    _temp: tempfile::TempDir,
-}
-
-impl Ark {
-    /// One that plays this prompt table, or the built-in one.
-    pub(super) fn start(prompts: Option<&Value>) -> Self {
-        let temp = tempfile::tempdir().unwrap();
-        let key = temp.path().join("ark.key");
-        std::fs::write(&key, ARK_KEY).unwrap();
-        let mut command = command(temp.path());
-        assert_eq!(command.get_program(), BIN);
-        command
-            .args(["rails", "ark-standin", "--json", "--key-file"])
-            .arg(key);
-        if let Some(prompts) = prompts {
-            let rows = temp.path().join("rows.json");
-            std::fs::write(&rows, prompts.to_string()).unwrap();
-            command.arg("--prompts").arg(rows);
-        }
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let ready: Value = serde_json::from_str(&line).unwrap();
-        Self {
-            base_url: ready["base_url"].as_str().unwrap().to_owned(),
-            child,
-            _temp: temp,
-        }
-    }
-
-    /// Asks with Ark's own SDK; what each prompt was answered.
-    #[track_caller]
-    fn ask(&self, server: &Server, prompts: &[&str], approval: &str) -> Value {
-        let output = interpreter(".venv/ark/bin/python", "ark_sdk.py")
-            .arg(format!("{}/mcp", server.base))
-            .args(prompts)
-            .env("ARK_BASE_URL", &self.base_url)
-            .env("ARK_API_KEY", ARK_KEY)
-            .env("ARK_APPROVAL", approval)
-            .env("MCP_TOKEN", server.house.token("folotoy"))
-            .env("MCP_ACTOR", server.house.actor())
-            .output()
-            .unwrap();
-        let out = json_of(&output);
-        assert_eq!(text(&output.stderr), "", "the SDK complained");
-        out
-    }
-
-    /// Lets the model make one call of `calls.json`; the call's item as the SDK read it.
-    #[track_caller]
-    fn call(server: &Server, tool: &str, arguments: &Value) -> Value {
-        let rows = json!([{"match": ["go"], "tool": tool, "arguments": arguments}]);
-        let out = Self::start(Some(&rows)).ask(server, &["go"], "never");
-        called(&out["go"]).clone()
-    }
-}
-
-impl Drop for Ark {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The `mcp_call` item of a response that lists, calls once and speaks.
-#[track_caller]
-fn called(response: &Value) -> &Value {
-    let wanted = json!(["McpListTools", "McpCall", "ResponseOutputMessage"]);
-    assert_eq!(response["class"], wanted, "{response}");
-    assert_eq!(response["mcp_calls"], 1);
-    let listed = &response["output"][0];
-    assert_eq!(listed["error"], Value::Null, "{listed}");
-    let tools = listed["tools"].as_array().unwrap();
-    assert_eq!(tools.len(), 10);
-    // Ark's rule for function names (`formats/ark.md` §2.2).
-    for tool in tools {
-        let name = tool["name"].as_str().unwrap();
-        let allowed = |c: char| c.is_ascii_lowercase() || c == '_';
-        assert!(name.len() <= 64 && name.chars().all(allowed), "{name}");
-        assert_eq!(tool["input_schema"]["type"], "object");
-    }
-    let call = &response["output"][1];
-    assert_eq!(
-        (&call["type"], &call["server_label"]),
-        (&json!("mcp_call"), &json!("agentkeys"))
-    );
-    call
-}
-
-/// What a call's item carries as its output.
-#[track_caller]
-fn output(call: &Value) -> Value {
-    assert_eq!(call["error"], Value::Null, "{call}");
-    serde_json::from_str(call["output"].as_str().unwrap()).unwrap()
-}
-
-#[test]
-#[ignore = "needs tests/sdk/install"]
-fn arks_own_sdk_reaches_every_tool() {
-    let server = Server::demo();
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(written().as_bytes()).unwrap();
-    let path = file.path().to_str().unwrap();
-    server
-        .house
-        .ok(&["memory", "put", "O_kevin_001", "travel", "--file", path]);
-
-    // One row for each call whose arguments are known; the vendor differs, so answers do too.
-    let plain: Vec<_> = CALLS
-        .iter()
-        .filter(|c| !["take_back", "wrong_tool"].contains(&c.name.as_str()))
-        .collect();
-    let words: Vec<String> = plain.iter().map(|c| format!("#{}#", c.name)).collect();
-    let rows: Vec<Value> = plain
-        .iter()
-        .zip(&words)
-        .map(|(c, word)| json!({"match": [word], "tool": c.tool, "arguments": c.arguments}))
-        .collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let out = Ark::start(Some(&json!(rows))).ask(&server, &words, "never");
-    let item = |name: &str| called(&out[format!("#{name}#")]);
-    for call in &plain {
-        assert_eq!(item(&call.name)["name"], json!(call.tool.replace('.', "_")));
-    }
-
-    let who = output(item("whoami"));
-    assert_eq!(
-        (&who["omni"], &who["vendor"]),
-        (&json!(server.house.actor()), &json!("folotoy"))
-    );
-    assert_eq!(
-        (&who["rail"], &who["scopes"]),
-        (&json!("volcano-ark"), &json!([]))
-    );
-    assert_eq!(output(item("read_back"))["content"], json!(written()));
-    assert_eq!(output(item("read_older"))["content"], TRIP);
-    assert_eq!(
-        output(item("read_not_granted")),
-        json!({"ok": false, "namespace": "family", "namespace_violation": true, "content": ""})
-    );
-    assert_eq!(
-        output(item("write")),
-        json!({"ok": false, "namespace": "travel", "namespace_violation": true, "reason": "namespace_not_allowed"})
-    );
-    let spend = output(item("spend"));
-    assert_eq!(
-        (&spend["verdict"], &spend["reason"]),
-        (&json!("deny"), &json!("scope_not_granted"))
-    );
-    let cap = output(item("mint"));
-    assert_eq!(
-        (&cap["ok"], &cap["op"]),
-        (&json!(true), &json!("memory_get"))
-    );
-    let gone = Ark::call(
-        &server,
-        "agentkeys.cap.revoke",
-        &json!({"cap_id": cap["cap_id"]}),
-    );
-    assert_eq!(output(&gone)["revocation"], "online_immediate");
-    assert_eq!(
-        output(item("take_back_nothing"))["error"],
-        "agentkeys.cap.not_found"
-    );
-    let stated = output(item("state"));
-    for name in PREVIEWS {
-        let said = item(name);
-        assert_eq!(said["output"], Value::Null);
-        let error: Value = serde_json::from_str(said["error"].as_str().unwrap()).unwrap();
-        assert_eq!(error, preview());
-    }
-
-    let rows = server.house.events(&["--vendor", "folotoy"]);
-    let rows: Vec<_> = rows.iter().filter(|r| r["door"] == "http").collect();
-    assert_eq!(rows.len(), plain.len() + 1);
-    for row in &rows {
-        assert_eq!(row["protocol"], "2025-11-25", "{row}");
-        assert_eq!(
-            (&row["host_profile"], &row["rail"]),
-            (&json!("volcano-ark"), &json!("volcano-ark"))
-        );
-    }
-    let stated_row = rows
-        .iter()
-        .find(|r| r["event_id"] == stated["event_id"])
-        .unwrap();
-    assert_eq!(stated_row["tool"], "agentkeys.audit.append");
-}
-
-#[test]
-#[ignore = "needs tests/sdk/install"]
-fn arks_own_sdk_plays_the_scenes_in_both_languages() {
-    let server = Server::demo();
-    let ark = Ark::start(None);
-    let prompts = [
-        "Where am I going this weekend?",
-        "周末我要去哪儿？",
-        "太太的生日是哪天？",
-        "点一份火锅，600元",
-    ];
-    let out = ark.ask(&server, &prompts, "never");
-    for prompt in &prompts[..2] {
-        assert_eq!(output(called(&out[prompt]))["content"], TRIP);
-    }
-    let family = output(called(&out[prompts[2]]));
-    assert_eq!(
-        (&family["namespace_violation"], &family["content"]),
-        (&json!(true), &json!(""))
-    );
-    assert_eq!(output(called(&out[prompts[3]]))["verdict"], "deny");
-    assert!(!out.to_string().contains("hiking"));
-
-    // Ark asks before it calls unless told otherwise, and then nothing has happened here.
-    let before = server.house.events(&["--vendor", "folotoy"]).len();
-    let out = ark.ask(&server, &prompts[..1], "always");
-    let asked = &out[prompts[0]];
-    assert_eq!(asked["mcp_calls"], 0);
-    assert_eq!(
-        asked["class"],
-        json!(["McpListTools", "McpApprovalRequest"]),
-        "{asked}"
-    );
-    assert_eq!(asked["output"][1]["name"], "agentkeys_memory_get");
-    assert_eq!(server.house.events(&["--vendor", "folotoy"]).len(), before);
 }

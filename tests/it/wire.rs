@@ -1,6 +1,7 @@
 //! `agentkeys wire` as scripts use it: what is written, what it proves, and how it ends.
 
-use super::sdk::{ARK_KEY, Ark, interpreter};
+use super::ark::{Ark, KEY};
+use super::sdk::interpreter;
 use super::support::{House, Server, command, json_of, run_in, text};
 use serde_json::Value;
 use std::fs;
@@ -778,7 +779,7 @@ fn the_scripts_that_are_written_run_as_they_are() {
     for mut script in scripts {
         let output = script
             .env("ARK_BASE_URL", &ark.base_url)
-            .env("ARK_API_KEY", ARK_KEY)
+            .env("ARK_API_KEY", KEY)
             .env("AGENTKEYS_TOKEN", server.house.token("folotoy"))
             .output()
             .unwrap();

@@ -16,6 +16,19 @@ pub struct Row {
     pub tool: String,
     /// The arguments it writes.
     pub arguments: Map<String, Value>,
+    /// What it calls after that, one by one.
+    #[serde(default)]
+    pub then: Vec<Step>,
+}
+
+/// One call.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// The tool, dotted or with underscores.
+    pub tool: String,
+    /// The arguments.
+    pub arguments: Map<String, Value>,
 }
 
 /// One string that must appear, or several that must all appear.
@@ -68,6 +81,17 @@ impl Prompts {
 }
 
 impl Row {
+    /// All its calls, in order.
+    pub fn steps(&self) -> Vec<Step> {
+        let first = Step {
+            tool: self.tool.clone(),
+            arguments: self.arguments.clone(),
+        };
+        let mut steps = vec![first];
+        steps.extend(self.then.iter().cloned());
+        steps
+    }
+
     fn fits(&self, said: &str) -> bool {
         self.words.iter().any(|words| match words {
             Words::One(word) => said.contains(word.as_str()),
@@ -115,6 +139,7 @@ mod tests {
                 "personal",
             ),
             ("请记住我的行程", "agentkeys.memory.put", "Chengdu"),
+            ("安排周末", "agentkeys.memory.get", "travel"),
             ("Who am I?", "agentkeys.identity.whoami", "{}"),
         ] {
             let row = table.choose(said).unwrap();

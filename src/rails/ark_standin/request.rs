@@ -1,317 +1,225 @@
 //! What the stand-in accepts: the part of Ark's request that it plays, and a plain refusal of the rest.
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use serde_json::Value;
+use http::HeaderMap;
+use serde_json::{Map, Value, json};
 
-use super::ArkError;
-use super::prompts::same_tool;
+use super::error::ArkError;
+use super::input::{self, Past};
+use super::tools::{self, Server};
 
-/// No account has use for more servers in one response.
-const MAX_SERVERS: usize = 8;
+/// How long Ark keeps a response, in seconds, unless told otherwise …
+const KEEP: u64 = 3 * 86_400;
+/// … and at most.
+const KEEP_MOST: u64 = 7 * 86_400;
 
 /// A request that the stand-in can answer.
 pub(super) struct Asked {
-    pub model: String,
-    /// The last user text.
-    pub said: String,
-    pub servers: Vec<Server>,
-    pub choice: Choice,
-}
-
-/// One tool entry of type `mcp`.
-pub(super) struct Server {
-    pub label: String,
-    pub url: reqwest::Url,
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    allowed: Option<Vec<String>>,
-    approval: Approval,
+    pub(super) model: String,
+    pub(super) stream: bool,
+    pub(super) previous: Option<String>,
+    /// What this request adds to the conversation.
+    pub(super) input: Vec<Past>,
+    pub(super) servers: Vec<Server>,
+    pub(super) choice: Choice,
+    pub(super) max_calls: Option<u64>,
+    /// Until when the response is kept, in Unix seconds; `None` if it is not.
+    pub(super) keep_until: Option<u64>,
+    /// What the response repeats of the request, by field.
+    pub(super) echo: Map<String, Value>,
+    /// Its tools.
+    pub(super) tools: Vec<Value>,
 }
 
 /// `tool_choice`.
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Choice {
     Auto,
     None,
+    Required,
     Mcp { label: String, name: Option<String> },
 }
 
-enum Approval {
-    Always,
-    Never,
-    Named {
-        always: Vec<String>,
-        never: Vec<String>,
-    },
-}
-
-impl Server {
-    /// Whether `allowed_tools` lets the model see this tool.
-    pub(super) fn allows(&self, tool: &str) -> bool {
-        self.allowed
-            .as_ref()
-            .is_none_or(|names| names.iter().any(|n| same_tool(n, tool)))
+/// Reads the body of a request that came at `now` (Unix seconds).
+pub(super) fn read(body: &Value, beta_header: bool, now: u64) -> Result<Asked, ArkError> {
+    if !body.is_object() {
+        return Err(ArkError::invalid("", "the body is not a JSON object"));
     }
-
-    /// Whether this tool waits for an approval. Nothing said means yes, as on Ark.
-    pub(super) fn needs_approval(&self, tool: &str) -> bool {
-        let has = |names: &[String]| names.iter().any(|n| same_tool(n, tool));
-        match &self.approval {
-            Approval::Always => true,
-            Approval::Never => false,
-            Approval::Named { always, never } => has(always) || !has(never),
+    let model = text(body, "model")?.unwrap_or_default();
+    if model.is_empty() {
+        return Err(ArkError::missing("model"));
+    }
+    let echo = echo(body)?;
+    let tools = tools::read(set(body, "tools"))?;
+    if !tools.servers.is_empty() {
+        if !beta_header {
+            let why = "MCP tools need the header `ark-beta-mcp: true`";
+            return Err(ArkError::invalid("tools", why));
+        }
+        if set(body, "caching").is_some() {
+            return Err(ArkError::invalid(
+                "caching",
+                "caching is not supported for mcp",
+            ));
         }
     }
-}
-
-/// Reads the body of a request.
-pub(super) fn read(body: &Value, beta_header: bool) -> Result<Asked, ArkError> {
-    if !body.is_object() {
-        return Err(invalid("", "the body is not a JSON object"));
+    if set(body, "caching").is_some_and(|c| c["type"] != "disabled") {
+        let why = "the stand-in has no cache; use Ark itself for it";
+        return Err(ArkError::invalid("caching", why));
     }
-    refuse_what_is_not_built(body)?;
-    let model = body
-        .get("model")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    if model.is_empty() {
-        return Err(missing("model"));
-    }
-    if let Some(most) = set(body, "max_tool_calls")
-        && !most.as_u64().is_some_and(|n| (1..=10).contains(&n))
-    {
-        return Err(invalid("max_tool_calls", "must be a number from 1 to 10"));
-    }
-    let servers = servers(set(body, "tools"))?;
-    if !servers.is_empty() && !beta_header {
-        return Err(invalid(
-            "tools",
-            "MCP tools need the header `ark-beta-mcp: true`",
-        ));
-    }
-    let choice = choice(set(body, "tool_choice"), &servers)?;
+    let store = flag(body, "store")?.unwrap_or(true);
     Ok(Asked {
-        model: model.to_owned(),
-        said: said(set(body, "input"))?,
-        servers,
-        choice,
+        model,
+        stream: flag(body, "stream")?.unwrap_or_default(),
+        previous: text(body, "previous_response_id")?,
+        input: input::read(set(body, "input"))?,
+        choice: choice(set(body, "tool_choice"), &tools.servers)?,
+        max_calls: max_calls(body)?,
+        keep_until: keep_until(body, now)?.filter(|_| store),
+        servers: tools.servers,
+        echo,
+        tools: tools.echo,
     })
 }
 
 /// Unset in Ark's SDK is an explicit null.
-fn set<'a>(body: &'a Value, field: &str) -> Option<&'a Value> {
+pub(super) fn set<'a>(body: &'a Value, field: &str) -> Option<&'a Value> {
     body.get(field).filter(|v| !v.is_null())
 }
 
-fn refuse_what_is_not_built(body: &Value) -> Result<(), ArkError> {
-    let not_built = |field: &str| {
-        invalid(
-            field,
-            &format!("the stand-in does not do `{field}`; use Ark itself for it"),
-        )
-    };
-    if set(body, "stream").is_some_and(|s| *s != Value::Bool(false)) {
-        return Err(not_built("stream"));
-    }
-    for field in ["previous_response_id", "caching"] {
-        if set(body, field).is_some() {
-            return Err(not_built(field));
-        }
-    }
-    Ok(())
+fn flag(body: &Value, field: &str) -> Result<Option<bool>, ArkError> {
+    let flag = |v: &Value| v.as_bool().ok_or_else(|| not(field, "a boolean"));
+    set(body, field).map(flag).transpose()
 }
 
-fn servers(tools: Option<&Value>) -> Result<Vec<Server>, ArkError> {
-    let list = match tools {
-        None => return Ok(Vec::new()),
-        Some(Value::Array(list)) => list,
-        Some(_) => return Err(invalid("tools", "is not a list")),
+fn text(body: &Value, field: &str) -> Result<Option<String>, ArkError> {
+    let text = |v: &Value| {
+        v.as_str()
+            .map(str::to_owned)
+            .ok_or_else(|| not(field, "a string"))
     };
-    if list.len() > MAX_SERVERS {
-        return Err(invalid(
-            "tools",
-            &format!("the stand-in takes at most {MAX_SERVERS} servers"),
-        ));
-    }
-    let mut out: Vec<Server> = Vec::with_capacity(list.len());
-    for (i, tool) in list.iter().enumerate() {
-        let server = server(tool, &format!("tools[{i}]"))?;
-        if out.iter().any(|s| s.label == server.label) {
-            return Err(invalid(
-                &format!("tools[{i}].server_label"),
-                "appears twice",
-            ));
+    set(body, field).map(text).transpose()
+}
+
+fn not(field: &str, what: &str) -> ArkError {
+    ArkError::invalid(field, &format!("must be {what}"))
+}
+
+fn max_calls(body: &Value) -> Result<Option<u64>, ArkError> {
+    let most = |v: &Value| {
+        let most = v.as_u64().filter(|n| (1..=10).contains(n));
+        most.ok_or_else(|| not("max_tool_calls", "a number from 1 to 10"))
+    };
+    set(body, "max_tool_calls").map(most).transpose()
+}
+
+fn keep_until(body: &Value, now: u64) -> Result<Option<u64>, ArkError> {
+    let Some(asked) = set(body, "expire_at") else {
+        return Ok(Some(now + KEEP));
+    };
+    let until = asked
+        .as_u64()
+        .filter(|t| (now + 1..=now + KEEP_MOST).contains(t));
+    let why = "a time in Unix seconds at most 7 days from now";
+    until.map(Some).ok_or_else(|| not("expire_at", why))
+}
+
+/// What a field may be; the scripted model does nothing with any of them.
+enum Kind {
+    Text,
+    OneOf(&'static [&'static str]),
+    Flag,
+    Count,
+    Number(f64),
+    Object,
+}
+
+/// Fields that a response repeats when they were set.
+const REPEATED: &[(&str, Kind)] = &[
+    ("instructions", Kind::Text),
+    ("max_output_tokens", Kind::Count),
+    ("max_tool_calls", Kind::Count),
+    ("parallel_tool_calls", Kind::Flag),
+    ("previous_response_id", Kind::Text),
+    ("prompt_cache_key", Kind::Text),
+    ("reasoning", Kind::Object),
+    ("safety_identifier", Kind::Text),
+    ("service_tier", Kind::OneOf(&["auto", "default", "fast"])),
+    ("temperature", Kind::Number(2.0)),
+    ("text", Kind::Object),
+    ("thinking", Kind::Object),
+    ("top_p", Kind::Number(1.0)),
+];
+
+fn echo(body: &Value) -> Result<Map<String, Value>, ArkError> {
+    let mut out = Map::new();
+    out.insert("service_tier".to_owned(), "default".into());
+    out.insert("caching".to_owned(), json!({"type": "disabled"}));
+    for (field, kind) in REPEATED {
+        if let Some(value) = set(body, field) {
+            kind.check(field, value)?;
+            out.insert((*field).to_owned(), value.clone());
         }
-        out.push(server);
+    }
+    if let Some(choice) = set(body, "tool_choice") {
+        out.insert("tool_choice".to_owned(), choice.clone());
     }
     Ok(out)
 }
 
-fn server(tool: &Value, at: &str) -> Result<Server, ArkError> {
-    let kind = tool.get("type").and_then(Value::as_str).unwrap_or_default();
-    if kind != "mcp" {
-        return Err(invalid(
-            &format!("{at}.type"),
-            "the stand-in knows only tools of type `mcp`",
-        ));
-    }
-    let text = |field: &str| {
-        set(tool, field)
-            .and_then(Value::as_str)
-            .filter(|s| !s.is_empty())
-            .ok_or_else(|| missing(&format!("{at}.{field}")))
-    };
-    let url = text("server_url")?;
-    let url = reqwest::Url::parse(url)
-        .ok()
-        .filter(|u| matches!(u.scheme(), "http" | "https"))
-        .ok_or_else(|| invalid(&format!("{at}.server_url"), "is not an http(s) URL"))?;
-    Ok(Server {
-        label: text("server_label")?.to_owned(),
-        url,
-        headers: headers(set(tool, "headers"), &format!("{at}.headers"))?,
-        allowed: match set(tool, "allowed_tools") {
-            None => None,
-            Some(value) => Some(names(value, &format!("{at}.allowed_tools"))?),
-        },
-        approval: approval(
-            set(tool, "require_approval"),
-            &format!("{at}.require_approval"),
-        )?,
-    })
-}
-
-fn headers(value: Option<&Value>, at: &str) -> Result<Vec<(HeaderName, HeaderValue)>, ArkError> {
-    let map = match value {
-        None => return Ok(Vec::new()),
-        Some(Value::Object(map)) => map,
-        Some(_) => return Err(invalid(at, "is not an object")),
-    };
-    let mut out = Vec::with_capacity(map.len());
-    for (name, value) in map {
-        // The value is a credential: told is only which one it is.
-        let bad = || invalid(at, &format!("header `{name}` cannot be sent"));
-        let key: HeaderName = name.parse().map_err(|_| bad())?;
-        let text = value.as_str().filter(|s| s.is_ascii()).ok_or_else(bad)?;
-        let mut value: HeaderValue = text.parse().map_err(|_| bad())?;
-        value.set_sensitive(true);
-        if out.iter().any(|(seen, _)| *seen == key) {
-            return Err(invalid(at, &format!("header `{name}` appears twice")));
-        }
-        out.push((key, value));
-    }
-    Ok(out)
-}
-
-/// A list of names, bare or under `tool_names`.
-fn names(value: &Value, at: &str) -> Result<Vec<String>, ArkError> {
-    let list = value.get("tool_names").unwrap_or(value);
-    let names: Option<Vec<String>> = list
-        .as_array()
-        .and_then(|list| list.iter().map(|n| n.as_str().map(str::to_owned)).collect());
-    names.ok_or_else(|| invalid(at, "is not a list of tool names"))
-}
-
-fn approval(value: Option<&Value>, at: &str) -> Result<Approval, ArkError> {
-    let list = |value: &Value, side: &str| match set(value, side) {
-        None => Ok(Vec::new()),
-        Some(names_of) => names(names_of, &format!("{at}.{side}")),
-    };
-    match value {
-        None => Ok(Approval::Always),
-        Some(Value::String(word)) if word == "always" => Ok(Approval::Always),
-        Some(Value::String(word)) if word == "never" => Ok(Approval::Never),
-        Some(filter @ Value::Object(_)) => Ok(Approval::Named {
-            always: list(filter, "always")?,
-            never: list(filter, "never")?,
-        }),
-        Some(_) => Err(invalid(at, "is neither `always`, `never` nor a filter")),
+impl Kind {
+    fn check(&self, field: &str, value: &Value) -> Result<(), ArkError> {
+        let (fits, what) = match self {
+            Self::Text => (value.is_string(), "a string".to_owned()),
+            Self::OneOf(words) => (
+                value.as_str().is_some_and(|v| words.contains(&v)),
+                format!("one of {}", words.join(", ")),
+            ),
+            Self::Flag => (value.is_boolean(), "a boolean".to_owned()),
+            Self::Count => (
+                value.as_u64().is_some_and(|n| n > 0),
+                "a positive number".to_owned(),
+            ),
+            Self::Number(most) => (
+                value.as_f64().is_some_and(|n| (0.0..=*most).contains(&n)),
+                format!("a number from 0 to {most}"),
+            ),
+            Self::Object => (value.is_object(), "an object".to_owned()),
+        };
+        if fits { Ok(()) } else { Err(not(field, &what)) }
     }
 }
 
 fn choice(value: Option<&Value>, servers: &[Server]) -> Result<Choice, ArkError> {
-    match value {
-        None => Ok(Choice::Auto),
-        // A scripted model that knows no answer cannot be made to call a tool by `required`.
-        Some(Value::String(word)) if matches!(word.as_str(), "auto" | "required") => {
-            Ok(Choice::Auto)
-        }
-        Some(Value::String(word)) if word == "none" => Ok(Choice::None),
-        Some(choice) if choice.get("type").and_then(Value::as_str) == Some("mcp") => {
-            let label = choice
-                .get("server_label")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
-            if !servers.iter().any(|s| s.label == label) {
-                return Err(invalid(
-                    "tool_choice.server_label",
-                    "names no server of `tools`",
-                ));
-            }
-            Ok(Choice::Mcp {
-                label: label.to_owned(),
-                name: set(choice, "name")
-                    .and_then(Value::as_str)
-                    .map(str::to_owned),
-            })
-        }
-        Some(_) => Err(invalid(
-            "tool_choice",
-            "the stand-in does not know this choice",
-        )),
-    }
-}
-
-/// The last user text of the input.
-fn said(input: Option<&Value>) -> Result<String, ArkError> {
-    let items = match input {
-        None => return Err(missing("input")),
-        Some(Value::String(text)) => return Ok(text.clone()),
-        Some(Value::Array(items)) => items,
-        Some(_) => return Err(invalid("input", "is neither a string nor a list")),
+    let Some(value) = value else {
+        return Ok(Choice::Auto);
     };
-    let typed = |item: &Value, kind: &str| item.get("type").and_then(Value::as_str) == Some(kind);
-    if items.iter().any(|i| typed(i, "mcp_approval_response")) {
-        return Err(invalid(
-            "input",
-            "the stand-in does not do `mcp_approval_response`; use Ark itself for it",
-        ));
+    match value.as_str() {
+        Some("auto") => return Ok(Choice::Auto),
+        Some("none") => return Ok(Choice::None),
+        Some("required") if servers.is_empty() => {
+            let why = "required needs a tool that the model can call";
+            return Err(ArkError::invalid("tool_choice", why));
+        }
+        Some("required") => return Ok(Choice::Required),
+        _ => {}
     }
-    let user = |item: &&Value| item.get("role").and_then(Value::as_str) == Some("user");
-    let last = items
-        .iter()
-        .rev()
-        .find(user)
-        .and_then(|item| match item.get("content") {
-            Some(Value::String(text)) => Some(text.clone()),
-            Some(Value::Array(parts)) => parts
-                .iter()
-                .rev()
-                .find(|p| typed(p, "input_text"))
-                .and_then(|p| p.get("text"))
-                .and_then(Value::as_str)
-                .map(str::to_owned),
-            _ => None,
-        });
-    last.ok_or_else(|| invalid("input", "holds no user text"))
-}
-
-pub(super) fn invalid(param: &str, message: &str) -> ArkError {
-    ArkError::new(
-        StatusCode::BAD_REQUEST,
-        "InvalidParameter",
-        "BadRequest",
-        message,
-        param,
-    )
-}
-
-fn missing(param: &str) -> ArkError {
-    ArkError::new(
-        StatusCode::BAD_REQUEST,
-        "MissingParameter",
-        "BadRequest",
-        &format!("the parameter `{param}` is missing"),
-        param,
-    )
+    if value.get("type").and_then(Value::as_str) != Some("mcp") {
+        let why = "the stand-in does not know this choice";
+        return Err(ArkError::invalid("tool_choice", why));
+    }
+    let at = "tool_choice.server_label";
+    let Some(label) = set(value, "server_label").and_then(Value::as_str) else {
+        return Err(ArkError::missing(at));
+    };
+    if !servers.iter().any(|s| s.label == label) {
+        return Err(ArkError::invalid(at, "names no server of `tools`"));
+    }
+    Ok(Choice::Mcp {
+        label: label.to_owned(),
+        name: set(value, "name")
+            .and_then(Value::as_str)
+            .map(str::to_owned),
+    })
 }
 
 /// Whether the beta header is set as the SDK sets it.
