@@ -33,17 +33,18 @@ pub enum Host {
     #[command(
         before_help = "Examples:
   agentkeys wire xiaozhi ./xiaozhi-server --vendor magiclick --actor O_kevin_001
-  agentkeys wire xiaozhi --url http://192.168.1.20:8088 --token-file magiclick.token --actor O_kevin_001
+  agentkeys wire xiaozhi --url http://192.168.1.20:8088 --token-file magiclick.token
   agentkeys wire xiaozhi ./xiaozhi-server --relay --vendor magiclick --actor O_kevin_001
   agentkeys wire xiaozhi ./xiaozhi-server --dry-run
   agentkeys wire xiaozhi ./xiaozhi-server --check
   agentkeys wire xiaozhi ./xiaozhi-server --remove",
-        after_help = "PATH is a checkout, the folder with `data` in it, or the file itself; without it the one around the
-current folder is taken. data/.mcp_server_settings.json gets one entry, everything else in it stays as it is,
-byte for byte, and a backup lies beside it (.before-agentkeys: the file without us). With --relay it is the line
-`mcp_endpoint:` of data/.config.yaml.
-The token is made on the spot (--vendor, --actor), read from a file, or kept as it is there.
-Then it connects as xiaozhi-server does and lists the tools. A server in docker sees another 127.0.0.1: use --url."
+        after_help = "PATH is a checkout, the folder with `data` in it, or the file itself; without it the one around
+the current folder is taken. data/.mcp_server_settings.json gets one entry; everything else in it
+stays as it is, byte for byte, and a backup lies beside it (.before-agentkeys: the file without us).
+With --relay it is the line `mcp_endpoint:` of data/.config.yaml.
+The token is made on the spot (--vendor, --actor), read from a file, or kept as it is there. Then
+it connects as xiaozhi-server does, and lists the tools.
+A server in docker sees another 127.0.0.1: use --url."
     )]
     Xiaozhi(xiaozhi::XiaozhiArgs),
     /// Doubao on Volcano Ark: the tool entry of the Responses API, scripts and console steps.
@@ -55,9 +56,9 @@ Then it connects as xiaozhi-server does and lists the tools. A server in docker 
   agentkeys wire volcano-ark tool.json --vendor folotoy --actor O_kevin_001 --with-token
   agentkeys wire volcano-ark --verify --token-file folotoy.token --actor O_kevin_001
   agentkeys wire volcano-ark --verify --ark-key-file ark.key --token-file folotoy.token",
-        after_help = "PATH is a folder that gets ark-tool.json, ark.sh, ark.py, CONSOLE.md and CONSOLE_zh.md, or a .json file
-that gets the entry alone; without it everything is printed. The token goes into the entry only --with-token;
-the scripts read it from AGENTKEYS_TOKEN, and Ark's key from ARK_API_KEY.
+        after_help = "PATH is a folder that gets ark-tool.json, ark.sh, ark.py, CONSOLE.md and CONSOLE_zh.md, or a .json
+file that gets the entry alone; without it everything is printed. The token goes into the entry
+only --with-token; the scripts read it from AGENTKEYS_TOKEN, and Ark's key from ARK_API_KEY.
 --verify asks Ark itself with --ark-key-file, else the built-in stand-in with its scripted model."
     )]
     VolcanoArk(volcano_ark::VolcanoArkArgs),
