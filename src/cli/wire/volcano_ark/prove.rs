@@ -59,7 +59,11 @@ async fn live(args: &VolcanoArkArgs, key: &Path, entry: &Entry) -> Result<Respon
 async fn standin(args: &VolcanoArkArgs, entry: &Entry) -> Result<Response, Problem> {
     let ca = args.ca_file.as_deref().map(CaFile::read).transpose()?;
     let key = Secret::new(hex::encode(random()));
-    let standin = Standin::new(Some(key.clone()), Prompts::built_in()?, ca.unwrap_or_default());
+    let standin = Standin::new(
+        Some(key.clone()),
+        Prompts::built_in()?,
+        ca.unwrap_or_default(),
+    );
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
         .map_err(|e| {
