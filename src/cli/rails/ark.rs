@@ -29,7 +29,7 @@ pub struct ArkArgs {
     #[arg(long)]
     pub stream: bool,
     /// Answer approval requests; without it they are shown and nothing is called.
-    #[arg(long, value_name = "ANSWER")]
+    #[arg(long, value_name = "yes|no", hide_possible_values = true)]
     pub approve: Option<Answer>,
     /// A further certificate authority to trust, PEM.
     #[arg(long, value_name = "FILE")]
@@ -105,8 +105,12 @@ pub(super) async fn ask(args: &ArkArgs, as_json: bool) -> Result<(), Problem> {
         let response = turn(&client, &request, args.stream, as_json).await?;
         shown(&response, as_json)?;
         judged(&response)?;
-        let Some(answer) = args.approve.filter(|_| response.waiting().next().is_some()) else {
+        if response.waiting().next().is_none() {
             return Ok(());
+        }
+        let Some(answer) = args.approve else {
+            let hint = "nothing was called: run it again with --approve yes, or no";
+            return if as_json { Ok(()) } else { text(hint) };
         };
         let yes = answer == Answer::Yes;
         let tools = config.tools.0.clone();

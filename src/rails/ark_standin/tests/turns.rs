@@ -141,6 +141,20 @@ async fn approvals_that_fit_nothing_are_refused() {
     }
 }
 
+#[tokio::test]
+async fn a_conversation_has_a_length_beyond_which_it_does_not_go_on() {
+    let running = stand_in().await;
+    let said = |count: usize, after: Value| {
+        let input = vec![json!({"role": "user", "content": "x"}); count];
+        json!({"model": "m", "input": input, "previous_response_id": after})
+    };
+    let first = good(post(&running, &said(MOST_ITEMS - 1, json!(null))).await);
+    good(post(&running, &said(1, first["id"].clone())).await);
+    let (status, answer) = post(&running, &said(2, first["id"].clone())).await;
+    let param = &answer["error"]["param"];
+    assert_eq!((status, param), (400, &json!("previous_response_id")));
+}
+
 /// What may be called is what this turn's entry lets the model see, whatever was approved before.
 #[tokio::test]
 async fn an_approved_tool_that_is_not_listed_any_more_is_not_called() {
