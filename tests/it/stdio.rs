@@ -125,6 +125,8 @@ fn converse(pipe: &mut Piped) {
         (&Value::Null, &json!(400))
     );
     pipe.say("");
+    // Whoever answers is not answered, or it would take that for the answer to its own request.
+    pipe.say(&json!({"jsonrpc": "2.0", "id": 7, "result": {}}).to_string());
     // 2026-07-28 opens nothing: each message names its version.
     let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientInfo": {"name": "x", "version": "1"},
