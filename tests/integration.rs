@@ -6,6 +6,7 @@
 )]
 
 mod it {
+    pub(crate) mod installed;
     pub(crate) mod support;
 
     mod acceptance;
@@ -15,6 +16,7 @@ mod it {
     mod caps;
     mod clock;
     mod commands;
+    mod conformance;
     mod cross_rail;
     mod cut;
     mod durability;

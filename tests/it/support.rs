@@ -107,6 +107,15 @@ pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     RUNTIME.block_on(future)
 }
 
+/// Runs a future beside the tests.
+pub(crate) fn spawn<F>(future: F)
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    RUNTIME.spawn(future);
+}
+
 /// Sends a request and reads the whole reply.
 pub(crate) fn send(request: reqwest::RequestBuilder) -> Reply {
     wait(async {
