@@ -22,6 +22,7 @@ mod it {
     mod durability;
     mod endpoint;
     mod init;
+    mod inspector;
     mod memory;
     mod operations;
     mod picture;

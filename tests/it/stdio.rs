@@ -7,20 +7,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
-/// A file with a token that only its owner can read.
-fn keep(house: &House, name: &str, token: &str) -> PathBuf {
-    let path = house.temp.path().join(name);
-    std::fs::write(&path, format!("{token}\n")).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-    path
-}
-
 /// A token of a vendor of its own, pinned to the demo actor, in a file.
 fn pinned(house: &House) -> PathBuf {
     house.vendor("desk", TRAVEL_AND_SPEND);
-    let words = ["vendor", "token", "create", "--vendor", "desk"];
-    let made = house.ok(&[&words[..], &["--actor", "O_kevin_001"]].concat());
-    keep(house, "desk.token", made["token"].as_str().unwrap())
+    house.pin("desk")
 }
 
 /// The process a host starts.
@@ -252,7 +242,7 @@ fn a_line_that_is_too_long_is_refused_and_the_next_is_read() {
 fn a_token_that_may_not_speak_ends_the_process_before_it_reads() {
     let house = House::demo();
     let run = |token: &str, mode: u32| {
-        let path = keep(&house, "t", token);
+        let path = house.keep("t", token);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         let words = ["serve", "--transport", "stdio", "--token-file"];
         let path = path.to_str().unwrap().to_owned();
