@@ -6,6 +6,7 @@
 )]
 
 mod it {
+    pub(crate) mod installed;
     pub(crate) mod support;
 
     mod acceptance;
@@ -18,12 +19,14 @@ mod it {
     mod caps;
     mod clock;
     mod commands;
+    mod conformance;
     mod cross_rail;
     mod cut;
     mod devices;
     mod durability;
     mod endpoint;
     mod init;
+    mod inspector;
     mod memory;
     mod operations;
     mod picture;

@@ -26,6 +26,8 @@ pub struct Frame {
     pub plain: Option<Map<String, Value>>,
     /// The protocol version it names, in `initialize` or in its `_meta`.
     pub protocol: Option<String>,
+    /// Whether it answers a request of ours. There are none, so it is good for nothing but a row.
+    pub answers: bool,
     /// Whether it is a JSON-RPC message that makes sense.
     pub sound: bool,
 }
@@ -39,6 +41,15 @@ impl Frame {
         }
     }
 
+    /// What stands for a message where none is sent: a client opens or ends a stream.
+    pub fn of_stream() -> Self {
+        Self {
+            method: "stream".to_owned(),
+            sound: true,
+            ..Self::default()
+        }
+    }
+
     fn of(mut message: Map<String, Value>) -> Self {
         let id = message.get("id").cloned().unwrap_or(Value::Null);
         let id_sound = matches!(id, Value::Null | Value::String(_) | Value::Number(_));
@@ -49,12 +60,15 @@ impl Frame {
         let protocol = params
             .and_then(|p| p.get("protocolVersion"))
             .or_else(in_meta);
+        let result = message.contains_key("result");
+        let answers = method.is_none() && !id.is_null() && result != message.contains_key("error");
         let mut frame = Self {
             protocol: protocol.and_then(Value::as_str).map(str::to_owned),
             id: if id_sound { id } else { Value::Null },
             method: method.unwrap_or_default().to_owned(),
+            answers,
             sound: id_sound
-                && method.is_some()
+                && (method.is_some() || answers)
                 && version == Some("2.0")
                 && matches!(params, None | Some(Value::Null | Value::Object(_))),
             ..Self::default()
@@ -78,6 +92,7 @@ impl Frame {
     pub fn asked(&self) -> &str {
         match &self.tool {
             Some(name) => super::tools::find(name).map_or(name, |t| t.name),
+            None if self.answers => "response",
             None if self.method.is_empty() => "unreadable",
             None => &self.method,
         }
@@ -242,6 +257,8 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#,
             r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#,
             r#"{"jsonrpc":"2.0","id":1}"#,
+            r#"{"jsonrpc":"2.0","result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#,
             r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{}}"#,
@@ -251,6 +268,20 @@ mod tests {
         for text in bad {
             assert!(!Frame::read(text.as_bytes()).sound, "{text}");
         }
+    }
+
+    #[test]
+    fn a_response_is_told_from_a_request() {
+        for text in [
+            r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":"a","error":{"code":1,"message":"no"}}"#,
+        ] {
+            let frame = Frame::read(text.as_bytes());
+            assert!(frame.sound && frame.answers, "{text}");
+            assert_eq!(frame.asked(), "response");
+        }
+        let asks = Frame::read(br#"{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}"#);
+        assert!(asks.sound && !asks.answers);
     }
 
     #[test]

@@ -54,6 +54,11 @@ impl Left {
     pub fn called(&self) -> bool {
         self.0.lock().called
     }
+
+    /// The call reached a tool.
+    pub fn reached(&self) {
+        self.0.lock().called = true;
+    }
 }
 
 impl Face {
@@ -240,7 +245,7 @@ impl ServerHandler for Face {
         let principal = principal(&context)?;
         let left = parts(&context).and_then(|p| p.extensions.get::<Left>());
         if let Some(left) = left {
-            left.0.lock().called = true;
+            left.reached();
         }
         let arguments = request.arguments.unwrap_or_default();
         match self.call(principal, &request.name, arguments).await {

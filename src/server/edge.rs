@@ -107,7 +107,8 @@ pub(super) async fn handle(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request<Body>,
 ) -> Response {
-    if request.method() != Method::POST {
+    let stream = request.method() != Method::POST;
+    if stream && !app.exchange.has_streams() {
         // No stream of the server's own and no session to end: both are optional (MCP, Transports).
         return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "POST")]).into_response();
     }
@@ -120,7 +121,11 @@ pub(super) async fn handle(
         source: &source,
         found: named.as_ref().map(|(cause, seen)| (*cause, seen.as_str())),
     };
-    let frame = read.as_deref().map(Frame::read).unwrap_or_default();
+    let frame = match &read {
+        Ok(_) if stream => Frame::of_stream(),
+        Ok(body) => Frame::read(body),
+        Err(_) => Frame::default(),
+    };
     app.exchange.handle(parts, read, frame, came).await
 }
 

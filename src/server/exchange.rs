@@ -17,23 +17,65 @@ use crate::mcp::service::{Face, Left, refusal_result};
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::{Map, Value, json};
+use std::convert::Infallible;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// rmcp's service over our face: stateless, JSON answers.
-type Sdk = StreamableHttpService<Face, NeverSessionManager>;
+/// Answers what was let through, as far as that is not done here.
+type Sdk = dyn Fn(Request<Full<Bytes>>) -> BoxFuture<'static, Response<BoxBody<Bytes, Infallible>>>
+    + Send
+    + Sync;
 
 /// What a message without a version speaks (MCP 2025-06-18, Protocol Version Header).
 const UNNAMED_VERSION: &str = "2025-03-26";
 
-fn sdk(face: Face, shutdown: CancellationToken) -> Sdk {
+/// What stands behind the doors.
+pub struct Behind {
+    /// Answers plain tool calls.
+    face: Option<Face>,
+    /// Everything else of MCP.
+    sdk: Box<Sdk>,
+    /// Whether clients may open a stream with GET, and end it with DELETE.
+    streams: bool,
+}
+
+impl Behind {
+    /// Our tools.
+    pub(super) fn tools(authority: &Arc<Authority>, shutdown: CancellationToken) -> Self {
+        let face = Face::new(Arc::clone(authority));
+        Self {
+            sdk: sdk(face.clone(), shutdown),
+            face: Some(face),
+            streams: false,
+        }
+    }
+
+    /// The tools of the MCP conformance suite, which are no concern of an authority and keep
+    /// sessions (`tests/it/conformance`). All that is before them stays as it is.
+    #[doc(hidden)]
+    pub fn fixture<F>(serve: impl Fn(Request<Full<Bytes>>) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Response<BoxBody<Bytes, Infallible>>> + Send + 'static,
+    {
+        Self {
+            face: None,
+            sdk: Box::new(move |request| Box::pin(serve(request))),
+            streams: true,
+        }
+    }
+}
+
+/// rmcp's service over our face: stateless, JSON answers.
+fn sdk(face: Face, shutdown: CancellationToken) -> Box<Sdk> {
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)
@@ -43,11 +85,15 @@ fn sdk(face: Face, shutdown: CancellationToken) -> Sdk {
         .disable_allowed_origins()
         .with_max_request_body_bytes(MAX_BODY)
         .with_cancellation_token(shutdown);
-    StreamableHttpService::new(
+    let service = Arc::new(StreamableHttpService::new(
         move || Ok(face.clone()),
         Arc::new(NeverSessionManager::default()),
         config,
-    )
+    ));
+    Box::new(move |request| {
+        let service = Arc::clone(&service);
+        Box::pin(async move { service.handle(request).await })
+    })
 }
 
 /// What a door knows of a message besides its bytes.
@@ -90,20 +136,22 @@ pub(super) async fn knock(
 /// Where messages become answers.
 pub(super) struct Exchange {
     authority: Arc<Authority>,
-    /// Answers tool calls.
-    face: Face,
-    /// Everything else of MCP.
-    sdk: Sdk,
+    behind: Behind,
 }
 
 impl Exchange {
     pub(super) fn new(authority: Arc<Authority>, shutdown: CancellationToken) -> Self {
-        let face = Face::new(Arc::clone(&authority));
-        Self {
-            sdk: sdk(face.clone(), shutdown),
-            authority,
-            face,
-        }
+        let behind = Behind::tools(&authority, shutdown);
+        Self::before(authority, behind)
+    }
+
+    pub(super) const fn before(authority: Arc<Authority>, behind: Behind) -> Self {
+        Self { authority, behind }
+    }
+
+    /// Whether there is anything but messages to ask for.
+    pub(super) const fn has_streams(&self) -> bool {
+        self.behind.streams
     }
 
     /// Answers a message. `frame` is what `body` was read as.
@@ -115,18 +163,19 @@ impl Exchange {
         came: Came<'_>,
     ) -> Response {
         let wants_sse = wants_only_sse(&parts.headers);
-        match self.admit(&parts, &body, &frame, came).await {
-            Ok(principal) if is_plain(&parts.headers) && frame.plain.is_some() => {
-                let arguments = frame.plain.take().unwrap_or_default();
-                self.answer(&frame, arguments, &principal, wants_sse).await
-            }
-            Ok(principal) => {
-                let bytes = body.unwrap_or_default();
-                self.pass_on(parts, bytes, &frame, principal, wants_sse)
-                    .await
-            }
-            Err(turned) => carry(&turned, &frame, wants_sse),
+        let principal = match self.admit(&parts, &body, &frame, came).await {
+            Ok(principal) => principal,
+            Err(turned) => return carry(&turned, &frame, wants_sse),
+        };
+        if let Some(face) = &self.behind.face
+            && is_plain(&parts.headers)
+            && let Some(arguments) = frame.plain.take()
+        {
+            return answer(face, &frame, arguments, &principal, wants_sse).await;
         }
+        let bytes = body.unwrap_or_default();
+        self.pass_on(parts, bytes, &frame, principal, wants_sse)
+            .await
     }
 
     async fn admit(
@@ -160,30 +209,6 @@ impl Exchange {
         self.authority.admit(&knock, Wants::VendorForActor).await
     }
 
-    /// Answers a tool call that needs nothing of the SDK.
-    async fn answer(
-        &self,
-        frame: &Frame,
-        arguments: Map<String, Value>,
-        principal: &Principal,
-        wants_sse: bool,
-    ) -> Response {
-        let name = frame.tool.as_deref().unwrap_or_default();
-        let answered = self
-            .face
-            .answer_plain(principal, &frame.id, name, arguments);
-        match answered.await {
-            Ok(message) if wants_sse => {
-                ([(CONTENT_TYPE, "text/event-stream")], as_sse(&message)).into_response()
-            }
-            Ok(message) => ([(CONTENT_TYPE, "application/json")], message).into_response(),
-            Err(refusal) => {
-                let profile = Some(principal.frame().profile);
-                carry(&Turned { refusal, profile }, frame, wants_sse)
-            }
-        }
-    }
-
     async fn pass_on(
         &self,
         mut parts: Parts,
@@ -201,10 +226,7 @@ impl Exchange {
         parts
             .headers
             .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let answer = self
-            .sdk
-            .handle(Request::from_parts(parts, Full::new(bytes)))
-            .await;
+        let answer = (self.behind.sdk)(Request::from_parts(parts, Full::new(bytes))).await;
         if let Some(refusal) = left.take() {
             let profile = Some(principal.frame().profile);
             return carry(&Turned { refusal, profile }, frame, wants_sse);
@@ -243,6 +265,30 @@ impl Exchange {
         head.headers
             .insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         Response::from_parts(head, Body::from(as_sse(&collected)))
+    }
+}
+
+/// Answers a tool call that needs nothing of the SDK.
+async fn answer(
+    face: &Face,
+    frame: &Frame,
+    arguments: Map<String, Value>,
+    principal: &Principal,
+    wants_sse: bool,
+) -> Response {
+    let name = frame.tool.as_deref().unwrap_or_default();
+    match face
+        .answer_plain(principal, &frame.id, name, arguments)
+        .await
+    {
+        Ok(message) if wants_sse => {
+            ([(CONTENT_TYPE, "text/event-stream")], as_sse(&message)).into_response()
+        }
+        Ok(message) => ([(CONTENT_TYPE, "application/json")], message).into_response(),
+        Err(refusal) => {
+            let profile = Some(principal.frame().profile);
+            carry(&Turned { refusal, profile }, frame, wants_sse)
+        }
     }
 }
 

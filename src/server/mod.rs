@@ -30,6 +30,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+#[doc(hidden)]
+pub use exchange::Behind;
 pub use knock::Proxies;
 
 /// What `serve` was told.
@@ -81,14 +83,26 @@ pub struct Server {
 impl Server {
     /// Takes the folder's lock and the sockets.
     pub async fn bind(folder: &Folder, options: &Options) -> Result<Self, Problem> {
+        let shutdown = CancellationToken::new();
+        let tools = Behind::tools(&folder.authority, shutdown.clone());
+        Self::bind_before(folder, options, tools, shutdown).await
+    }
+
+    /// The same doors, with something else behind them.
+    #[doc(hidden)]
+    pub async fn bind_before(
+        folder: &Folder,
+        options: &Options,
+        behind: Behind,
+        shutdown: CancellationToken,
+    ) -> Result<Self, Problem> {
         refuse_open_plaintext(options)?;
         let lock = lock::FolderLock::take(&folder.dir)?;
         let public = listen(options.listen, "--listen").await?;
         let operator = listen(options.operator_listen, "--operator-listen").await?;
         let local = |l: &TcpListener| l.local_addr().map_err(|e| socket("a socket", &e));
         let (public_addr, operator_addr) = (local(&public)?, local(&operator)?);
-        let shutdown = CancellationToken::new();
-        let exchange = exchange::Exchange::new(Arc::clone(&folder.authority), shutdown.clone());
+        let exchange = exchange::Exchange::before(Arc::clone(&folder.authority), behind);
         let app = App {
             authority: Arc::clone(&folder.authority),
             names: edge::Names::new(options),

@@ -2,7 +2,7 @@
 //! kept or tried again here.
 
 use super::edge::MAX_BODY;
-use super::session::{Headers, bearer, is_notification, opens};
+use super::session::{Headers, bearer, is_unanswered, opens};
 use super::stdio::{self, Answers};
 use crate::mcp::frame::Frame;
 use crate::problem::Problem;
@@ -55,7 +55,7 @@ impl Answers for Remote {
         let answered = self.ask(message, &frame).await;
         let answer = answered.unwrap_or_else(|trouble| trouble.to_body(&frame.id));
         self.headers.learn(opens(&frame), &answer);
-        (!is_notification(&frame) && !answer.is_empty()).then_some(answer)
+        (!is_unanswered(&frame) && !answer.is_empty()).then_some(answer)
     }
 }
 

@@ -91,9 +91,10 @@ pub(super) fn opens(frame: &Frame) -> bool {
     frame.method == "initialize"
 }
 
-/// Whether a message is one that is never answered.
-pub(super) fn is_notification(frame: &Frame) -> bool {
-    frame.sound && frame.id.is_null()
+/// Whether a message is one that is never answered: it names no id to answer to, or the id of what
+/// it answers itself.
+pub(super) fn is_unanswered(frame: &Frame) -> bool {
+    frame.sound && (frame.id.is_null() || frame.answers)
 }
 
 /// A conversation with the authority in this process.
@@ -142,7 +143,7 @@ impl Session {
             Ok(message)
         };
         let frame = body.as_deref().map(Frame::read).unwrap_or_default();
-        let (opens, silent) = (opens(&frame), is_notification(&frame));
+        let (opens, silent) = (opens(&frame), is_unanswered(&frame));
         let mut parts = Request::new(()).into_parts().0;
         parts.method = http::Method::POST;
         parts.headers = self.headers.of(&frame);

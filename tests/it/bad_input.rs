@@ -181,6 +181,14 @@ fn what_hosts_send_is_taken_as_they_send_it() {
     assert_eq!(null.json()["id"], "abc");
     let notified = host.post(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
     assert_eq!(notified.status, 202);
+    // An answer, though nothing was asked.
+    let answer = host.post(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
+    assert_eq!(answer.status, 400, "{}", answer.body);
+    let row = server.house.events(&["--vendor", "folotoy"]).pop().unwrap();
+    assert_eq!(
+        (&row["tool"], &row["status"]),
+        (&json!("response"), &json!(400))
+    );
     let get = super::support::send(server.http.get(format!("{}/mcp", server.base)));
     assert_eq!(
         (get.status, get.headers["allow"].clone()),

@@ -2,12 +2,13 @@
 //! of the real server. `tests/sdk/calls.json` is what they all call; their scripts print what the
 //! SDK made of each answer. rmcp on both ends would only show that rmcp agrees with itself.
 
+use super::installed::{installed, root, without_proxy};
 use super::support::{House, Server, TRAVEL_AND_SPEND, json_of, text};
 use agentkeys::digest::sha256;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, Output};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -78,37 +79,19 @@ const TYPESCRIPT_1: Client = client("node", "typescript_1.mjs", None);
 const TYPESCRIPT_2_LEGACY: Client = client("node", "typescript_2.mjs", Some("legacy"));
 const TYPESCRIPT_2_MODERN: Client = client("node", "typescript_2.mjs", Some("2026-07-28"));
 
-/// A path of this checkout.
-fn root(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
 /// A script on its interpreter, which `tests/sdk/install` put there.
 pub(crate) fn interpreter(program: &str, script: &str) -> Command {
-    let (program, installed) = if program == "node" {
-        let installed = root("node_modules/agentkeys-sdk");
-        (PathBuf::from(program), installed)
+    let program = if program == "node" {
+        installed("node_modules/agentkeys-sdk");
+        PathBuf::from(program)
     } else {
-        let program = root(program);
-        let installed = program.ancestors().nth(2).unwrap().to_owned();
-        (program, installed)
+        let (folder, inside) = program.split_once("/bin/").unwrap();
+        installed(folder).join("bin").join(inside)
     };
-    // The installer writes it last, so what has one is whole.
-    let stamp = installed.join("stamp");
-    assert!(
-        stamp.exists(),
-        "{} is missing: run tests/sdk/install first",
-        stamp.display()
-    );
-    let mut command = Command::new(program);
-    // A proxy of this machine would see the token, and is not what is tested.
-    for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
-        command.env_remove(name);
-    }
+    let mut command = without_proxy(program);
     command
         .arg(root("tests/sdk").join(script))
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .stdin(Stdio::null());
+        .env("PYTHONDONTWRITEBYTECODE", "1");
     command
 }
 

@@ -7,20 +7,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
-/// A file with a token that only its owner can read.
-fn keep(house: &House, name: &str, token: &str) -> PathBuf {
-    let path = house.temp.path().join(name);
-    std::fs::write(&path, format!("{token}\n")).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-    path
-}
-
 /// A token of a vendor of its own, pinned to the demo actor, in a file.
 fn pinned(house: &House) -> PathBuf {
     house.vendor("desk", TRAVEL_AND_SPEND);
-    let words = ["vendor", "token", "create", "--vendor", "desk"];
-    let made = house.ok(&[&words[..], &["--actor", "O_kevin_001"]].concat());
-    keep(house, "desk.token", made["token"].as_str().unwrap())
+    house.pin("desk")
 }
 
 /// The process a host starts.
@@ -125,6 +115,8 @@ fn converse(pipe: &mut Piped) {
         (&Value::Null, &json!(400))
     );
     pipe.say("");
+    // Whoever answers is not answered, or it would take that for the answer to its own request.
+    pipe.say(&json!({"jsonrpc": "2.0", "id": 7, "result": {}}).to_string());
     // 2026-07-28 opens nothing: each message names its version.
     let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientInfo": {"name": "x", "version": "1"},
@@ -250,7 +242,7 @@ fn a_line_that_is_too_long_is_refused_and_the_next_is_read() {
 fn a_token_that_may_not_speak_ends_the_process_before_it_reads() {
     let house = House::demo();
     let run = |token: &str, mode: u32| {
-        let path = keep(&house, "t", token);
+        let path = house.keep("t", token);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         let words = ["serve", "--transport", "stdio", "--token-file"];
         let path = path.to_str().unwrap().to_owned();
@@ -294,7 +286,7 @@ fn a_devices_jwt_names_its_actor_over_a_pipe_too_and_dies_there_when_it_is_revok
     let house = House::demo();
     let words = ["vendor", "device", "register", "--vendor", "magiclick"];
     let bear = house.ok(&[&words[..], &["--device", "bear-01"]].concat());
-    let file = keep(&house, "bear.jwt", bear["jwt"].as_str().unwrap());
+    let file = house.keep("bear.jwt", bear["jwt"].as_str().unwrap());
     let mut pipe = Piped::start(&house, &file, &[]);
     let who = |pipe: &mut Piped, id| {
         let params = json!({"name": "agentkeys.identity.whoami", "arguments": {}});

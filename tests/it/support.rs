@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
@@ -85,6 +86,23 @@ impl House {
         made["token"].as_str().unwrap().to_owned()
     }
 
+    /// A file with a token that only its owner can read.
+    pub(crate) fn keep(&self, name: &str, token: &str) -> PathBuf {
+        let path = self.temp.path().join(name);
+        std::fs::write(&path, format!("{token}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
+    /// A new token of a vendor, pinned to the demo actor, in a file.
+    #[track_caller]
+    pub(crate) fn pin(&self, vendor: &str) -> PathBuf {
+        let words = ["vendor", "token", "create", "--actor", "O_kevin_001"];
+        let made = self.ok(&[&words[..], &["--vendor", vendor]].concat());
+        let name = format!("{vendor}.token");
+        self.keep(&name, made["token"].as_str().unwrap())
+    }
+
     /// Events of the log, oldest first.
     pub(crate) fn events(&self, filters: &[&str]) -> Vec<Value> {
         let mut args = vec!["audit", "list", "--limit", "10000"];
@@ -105,6 +123,15 @@ static RUNTIME: LazyLock<tokio::runtime::Runtime> =
 /// Waits for a future: tests are plain functions.
 pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     RUNTIME.block_on(future)
+}
+
+/// Runs a future beside the tests.
+pub(crate) fn spawn<F>(future: F)
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    RUNTIME.spawn(future);
 }
 
 /// Sends a request and reads the whole reply.
