@@ -40,6 +40,8 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 
 /// Examples lead, since they are what people copy. Every command gets this template.
 const HELP: &str =
@@ -190,14 +192,24 @@ impl Ctx {
 
 /// What fails deep inside says why on stderr; a command has no other log. `serve` has its own.
 pub fn log_to_stderr() {
-    let filter = tracing::level_filters::LevelFilter::WARN;
-    // Fails only when there is one already, which is as good.
-    let _ = tracing_subscriber::fmt()
-        .with_max_level(filter)
+    use tracing_subscriber::prelude::*;
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .without_time()
-        .try_init();
+        .with_filter(log_levels(LevelFilter::WARN));
+    // Fails only when there is one already, which is as good.
+    let _ = tracing_subscriber::registry().with(lines).try_init();
+}
+
+/// How much is logged: `ours`, warnings of libraries, and of the MCP SDK errors only. Below that it
+/// tells of every error that a caller is answered with, which has its row, and below warnings even
+/// what tools are called with and what they answer (`formats/mcp.md` P11).
+pub fn log_levels(ours: LevelFilter) -> Targets {
+    Targets::new()
+        .with_default(ours.min(LevelFilter::WARN))
+        .with_target("rmcp", ours.min(LevelFilter::ERROR))
+        .with_target("agentkeys", ours)
 }
 
 /// Parses the command line, runs the command and turns its end into an exit code.

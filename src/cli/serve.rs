@@ -15,7 +15,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::level_filters::LevelFilter;
 
 /// What `serve` takes.
 #[derive(Debug, Args)]
@@ -205,14 +204,10 @@ pub fn stopped() -> Result<impl Future<Output = ()>, Problem> {
     })
 }
 
-/// Log lines go to stderr. The SDK's own stop at warnings: below that it logs what tools are
-/// called with and what they answer (`formats/mcp.md` P11).
+/// Log lines go to stderr.
 fn log(config: &Config) {
     use tracing_subscriber::prelude::*;
-    let level = config.log.level;
-    let filter = tracing_subscriber::filter::Targets::new()
-        .with_default(level.min(LevelFilter::WARN))
-        .with_target("agentkeys", level);
+    let filter = super::log_levels(config.log.level);
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(false);

@@ -131,3 +131,16 @@ fn no_flag_takes_a_secret() {
         }
     });
 }
+
+#[test]
+fn the_sdk_logs_neither_what_callers_are_answered_nor_what_they_say() {
+    use tracing::Level;
+    use tracing::level_filters::LevelFilter;
+    let loud = log_levels(LevelFilter::TRACE);
+    assert!(loud.would_enable("agentkeys::server", &Level::TRACE));
+    assert!(loud.would_enable("rmcp::service", &Level::ERROR));
+    assert!(!loud.would_enable("rmcp::service", &Level::WARN));
+    assert!(loud.would_enable("hyper", &Level::WARN) && !loud.would_enable("hyper", &Level::INFO));
+    let quiet = log_levels(LevelFilter::ERROR);
+    assert!(!quiet.would_enable("hyper", &Level::WARN));
+}

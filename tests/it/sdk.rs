@@ -2,13 +2,19 @@
 //! of the real server. `tests/sdk/calls.json` is what they all call; their scripts print what the
 //! SDK made of each answer. rmcp on both ends would only show that rmcp agrees with itself.
 
+mod clients;
+
 use super::installed::{installed, root, without_proxy};
-use super::support::{House, Server, TRAVEL_AND_SPEND, json_of, text};
+use super::support::{json_of, text};
 use agentkeys::digest::sha256;
+use clients::{
+    Client, PYTHON_AUTO, PYTHON_LEGACY, PYTHON_OLDEST, PYTHON_XIAOZHI, Place, TYPESCRIPT_1,
+    TYPESCRIPT_2_LEGACY, TYPESCRIPT_2_MODERN, TYPESCRIPT_OLDEST, WAYS, Way, XIAOZHI_ENDPOINT,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -49,36 +55,6 @@ pub(super) fn preview() -> Value {
     })
 }
 
-/// A script and what runs it.
-struct Client {
-    program: &'static str,
-    script: &'static str,
-    mode: Option<&'static str>,
-}
-
-const fn client(program: &'static str, script: &'static str, mode: Option<&'static str>) -> Client {
-    Client {
-        program,
-        script,
-        mode,
-    }
-}
-
-const PYTHON_XIAOZHI: Client = client(".venv/mcp-xiaozhi/bin/python", "python_1_22.py", None);
-const PYTHON_AUTO: Client = client(
-    ".venv/mcp-newest/bin/python",
-    "python_newest.py",
-    Some("auto"),
-);
-const PYTHON_LEGACY: Client = client(
-    ".venv/mcp-newest/bin/python",
-    "python_newest.py",
-    Some("legacy"),
-);
-const TYPESCRIPT_1: Client = client("node", "typescript_1.mjs", None);
-const TYPESCRIPT_2_LEGACY: Client = client("node", "typescript_2.mjs", Some("legacy"));
-const TYPESCRIPT_2_MODERN: Client = client("node", "typescript_2.mjs", Some("2026-07-28"));
-
 /// A script on its interpreter, which `tests/sdk/install` put there.
 pub(crate) fn interpreter(program: &str, script: &str) -> Command {
     let program = if program == "node" {
@@ -96,22 +72,16 @@ pub(crate) fn interpreter(program: &str, script: &str) -> Command {
 }
 
 impl Client {
-    fn run(&self, server: &Server, token: &str) -> Output {
-        interpreter(self.program, self.script)
-            .arg(format!("{}/mcp", server.base))
-            .args(self.mode)
-            .env("MCP_TOKEN", token)
-            .env("MCP_ACTOR", server.house.actor())
-            .output()
-            .unwrap()
-    }
-
     /// Plays all calls; a complaint of the SDK is a failure even when it went on.
     #[track_caller]
-    fn play(&self, server: &Server, token: &str) -> Played {
-        let output = self.run(server, token);
+    fn play(&self, place: &Place, way: Way) -> Played {
+        let output = self.run(place, way);
         let out = json_of(&output);
         assert_eq!(text(&output.stderr), "", "the SDK complained");
+        // The oldest TypeScript one does not tell.
+        if !out["protocol"].is_null() {
+            assert_eq!(out["protocol"], self.agreed);
+        }
         assert_eq!(out["server"], "agentkeys");
         assert_eq!(out["tools"].as_array().unwrap().len(), 10);
         for call in &CALLS[..CALLS.len() - 1] {
@@ -148,12 +118,14 @@ impl Played {
     }
 
     #[track_caller]
-    fn previews_are_exact_and_unknown_things_are_errors(&self) {
+    fn previews_are_exact_and_unknown_things_are_errors(&self, way: Way) {
         for name in PREVIEWS {
             assert_eq!(self.structured(name), &preview());
         }
         for call in CALLS.iter().filter(|c| c.name != "wrong_tool") {
-            let wanted = PREVIEWS.contains(&call.name.as_str()) || call.name == "wrong_argument";
+            let failed = PREVIEWS.contains(&call.name.as_str()) || call.name == "wrong_argument";
+            // xiaozhi would lose the text of what is marked as an error.
+            let wanted = failed && way != Way::Endpoint;
             assert_eq!(
                 self.answer(&call.name)["isError"],
                 json!(wanted),
@@ -172,26 +144,19 @@ impl Played {
     }
 }
 
-/// A demo server with a third vendor on no special rail, and that vendor's token. It may do what
-/// the demo's first vendor may.
-fn with_desk() -> (Server, String) {
-    let house = House::demo();
-    let token = house.vendor("desk", TRAVEL_AND_SPEND);
-    (Server::over(house, &[]), token)
-}
-
 /// The log has one row for each call, in order, with who, how and in which protocol version.
 #[track_caller]
-fn on_record(server: &Server, vendor: &str, profile: &str, protocol: &str) -> Vec<Value> {
-    let mut rows = server.house.events(&["--vendor", vendor]);
-    rows.retain(|r| r["door"] == "http");
+fn on_record(place: &Place, way: Way, profile: &str, protocol: &str) -> Vec<Value> {
+    let house = &place.server.house;
+    let mut rows = house.events(&["--vendor", place.vendor]);
+    rows.retain(|r| r["door"] == way.door());
     let tools: Vec<_> = rows.iter().map(|r| r["tool"].as_str().unwrap()).collect();
     let called: Vec<_> = CALLS.iter().map(|c| c.tool.as_str()).collect();
     assert_eq!(tools, called);
     for (row, call) in rows.iter().zip(CALLS.iter()) {
         assert_eq!(row["protocol"], protocol, "{row}");
         assert_eq!(row["host_profile"], profile, "{row}");
-        assert_eq!(row["actor_omni"], json!(server.house.actor()), "{row}");
+        assert_eq!(row["actor_omni"], json!(house.actor()), "{row}");
         let verdict = match call.name.as_str() {
             "read_not_granted" | "spend_too_much" | "spend_the_rest" | "scope_unknown" => "deny",
             "wrong_argument" | "wrong_tool" => "error",
@@ -207,13 +172,22 @@ fn on_record(server: &Server, vendor: &str, profile: &str, protocol: &str) -> Ve
     rows
 }
 
-/// A client on rail `other` gets the contract's JSON, as structured content and as text.
+/// A client on rail `other` gets the contract's JSON, as structured content and as text, whichever
+/// way it comes.
 #[track_caller]
-fn reads_json(client: &Client, protocol: &str) {
-    let (server, token) = with_desk();
-    let played = client.play(&server, &token);
-    assert_eq!(played.0["protocol"], protocol);
-    let actor = server.house.actor();
+fn reads_json(client: &Client) {
+    for way in WAYS {
+        // Shown when something fails.
+        eprintln!("{way:?}");
+        reads_json_over(client, way);
+    }
+}
+
+#[track_caller]
+fn reads_json_over(client: &Client, way: Way) {
+    let place = Place::desk();
+    let played = client.play(&place, way);
+    let actor = place.server.house.actor();
 
     let who = played.structured("whoami");
     assert_eq!(who["omni"], json!(actor));
@@ -232,8 +206,9 @@ fn reads_json(client: &Client, protocol: &str) {
 
     memory_is_exact(&played);
     verdicts_are_exact(&played);
-    cap_and_statement(&played, &on_record(&server, "desk", "default", protocol));
-    played.previews_are_exact_and_unknown_things_are_errors();
+    let rows = on_record(&place, way, "default", client.recorded(way));
+    cap_and_statement(&played, &rows);
+    played.previews_are_exact_and_unknown_things_are_errors(way);
     let wrong = played.structured("wrong_argument");
     assert_eq!(wrong["error"], "agentkeys.memory.namespace_unknown");
 }
@@ -341,12 +316,31 @@ fn cap_and_statement(played: &Played, rows: &[Value]) {
 #[test]
 #[ignore = "needs tests/sdk/install"]
 fn the_python_sdk_that_xiaozhi_pins_hears_sentences() {
-    let server = Server::demo();
-    let played = PYTHON_XIAOZHI.play(&server, &server.house.token("magiclick"));
-    assert_eq!(played.0["protocol"], "2025-06-18");
-    let actor = server.house.actor();
+    for way in WAYS {
+        eprintln!("{way:?}");
+        hears_sentences(&PYTHON_XIAOZHI, &Place::of("magiclick"), way);
+    }
+}
+
+#[test]
+#[ignore = "needs tests/sdk/install"]
+fn the_oldest_python_sdk_hears_sentences() {
+    hears_sentences(&PYTHON_OLDEST, &Place::of("magiclick"), Way::Http);
+}
+
+#[test]
+#[ignore = "needs tests/sdk/install"]
+fn xiaozhis_own_socket_hears_sentences_at_the_endpoint() {
+    hears_sentences(&XIAOZHI_ENDPOINT, &Place::endpoint(), Way::Endpoint);
+}
+
+/// A client of xiaozhi gets one plain sentence for each answer.
+#[track_caller]
+fn hears_sentences(client: &Client, place: &Place, way: Way) {
+    let played = client.play(place, way);
+    let (actor, vendor) = (place.server.house.actor(), place.vendor);
     let who = format!(
-        "You act for Kevin (O_kevin_001, {actor}) through magiclick. May read travel; may write travel; scopes payment.spend"
+        "You act for Kevin (O_kevin_001, {actor}) through {vendor}. May read travel; may write travel; scopes payment.spend"
     );
     let trip = format!("Memory travel v1: {TRIP}");
     let back = format!("Memory travel v2: {}", written());
@@ -378,9 +372,13 @@ fn the_python_sdk_that_xiaozhi_pins_hears_sentences() {
             call.name
         );
     }
-    played.previews_are_exact_and_unknown_things_are_errors();
+    played.previews_are_exact_and_unknown_things_are_errors(way);
 
-    let rows = on_record(&server, "magiclick", "xiaozhi", "2025-06-18");
+    let profile = match way {
+        Way::Endpoint => "xiaozhi-endpoint",
+        _ => "xiaozhi",
+    };
+    let rows = on_record(place, way, profile, client.recorded(way));
     let row = |tool: &str| rows.iter().find(|r| r["tool"] == tool).unwrap();
     let cap = row("agentkeys.cap.mint")["cap_id"].as_str().unwrap();
     let minted = played.text("mint");
@@ -398,68 +396,110 @@ fn the_python_sdk_that_xiaozhi_pins_hears_sentences() {
 
 #[test]
 #[ignore = "needs tests/sdk/install"]
+fn the_oldest_python_sdk_reads_every_answer() {
+    reads_json(&PYTHON_OLDEST);
+}
+
+#[test]
+#[ignore = "needs tests/sdk/install"]
 fn the_newest_python_sdk_finds_the_newest_protocol_by_itself() {
-    reads_json(&PYTHON_AUTO, "2026-07-28");
+    reads_json(&PYTHON_AUTO);
 }
 
 #[test]
 #[ignore = "needs tests/sdk/install"]
 fn the_newest_python_sdk_shakes_hands_as_before() {
-    reads_json(&PYTHON_LEGACY, "2025-11-25");
+    reads_json(&PYTHON_LEGACY);
+}
+
+#[test]
+#[ignore = "needs tests/sdk/install"]
+fn the_oldest_typescript_sdk_reads_every_answer() {
+    reads_json(&TYPESCRIPT_OLDEST);
 }
 
 #[test]
 #[ignore = "needs tests/sdk/install"]
 fn the_first_typescript_sdk_reads_every_answer() {
-    reads_json(&TYPESCRIPT_1, "2025-11-25");
+    reads_json(&TYPESCRIPT_1);
 }
 
 #[test]
 #[ignore = "needs tests/sdk/install"]
 fn the_second_typescript_sdk_shakes_hands_as_before() {
-    reads_json(&TYPESCRIPT_2_LEGACY, "2025-11-25");
+    reads_json(&TYPESCRIPT_2_LEGACY);
 }
 
 #[test]
 #[ignore = "needs tests/sdk/install"]
 fn the_second_typescript_sdk_insists_on_the_newest_protocol() {
-    reads_json(&TYPESCRIPT_2_MODERN, "2026-07-28");
+    reads_json(&TYPESCRIPT_2_MODERN);
 }
 
 /// An SDK must end on a refusal, not wait for its time-out or start to look for an OAuth server.
 #[test]
 #[ignore = "needs tests/sdk/install"]
 fn every_sdk_gives_up_at_once_on_a_token_that_is_not_ours() {
-    let server = Server::demo();
-    let mut token = server.house.token("magiclick");
-    let last = token.pop().unwrap();
-    token.push(if last == 'A' { 'B' } else { 'A' });
-    for client in [
-        PYTHON_XIAOZHI,
-        PYTHON_AUTO,
-        PYTHON_LEGACY,
-        TYPESCRIPT_1,
-        TYPESCRIPT_2_LEGACY,
-        TYPESCRIPT_2_MODERN,
-    ] {
-        let started = Instant::now();
-        let output = client.run(&server, &token);
-        let said = text(&output.stderr);
-        assert!(
-            !output.status.success(),
-            "{} {:?}",
-            client.script,
-            client.mode
-        );
-        assert_eq!(text(&output.stdout), "");
-        assert!(started.elapsed() < Duration::from_secs(10), "{said}");
-        // Most tell the status, the newest Python one our own words.
-        let told = ["401", "the bearer token is not one of ours"];
-        assert!(
-            told.iter().any(|t| said.contains(t)),
-            "{}: {said}",
-            client.script
-        );
-        assert!(!said.contains(&token), "{}: {said}", client.script);
+    let mut place = Place::of("magiclick");
+    let last = place.token.pop().unwrap();
+    place.token.push(if last == 'A' { 'B' } else { 'A' });
+    place.file = place.server.house.keep("wrong.token", &place.token);
+    for way in WAYS {
+        for client in [
+            PYTHON_OLDEST,
+            PYTHON_XIAOZHI,
+            PYTHON_AUTO,
+            PYTHON_LEGACY,
+            TYPESCRIPT_OLDEST,
+            TYPESCRIPT_1,
+            TYPESCRIPT_2_LEGACY,
+            TYPESCRIPT_2_MODERN,
+        ] {
+            gives_up(&client, &place, way);
+        }
     }
+}
+
+/// xiaozhi tells its user nothing; its log has the code and the reason.
+#[test]
+#[ignore = "needs tests/sdk/install"]
+fn xiaozhis_own_socket_is_told_why_it_is_closed() {
+    let mut place = Place::endpoint();
+    let kept = place.token.pop().unwrap();
+    place.token.push(if kept == '0' { '1' } else { '0' });
+    let output = XIAOZHI_ENDPOINT.run(&place, Way::Endpoint);
+    let said = text(&output.stderr);
+    assert!(!output.status.success());
+    assert!(
+        said.contains("closed: 1008 agentkeys.auth.token_"),
+        "{said}"
+    );
+    assert!(!said.contains(&place.token), "{said}");
+}
+
+#[track_caller]
+fn gives_up(client: &Client, place: &Place, way: Way) {
+    // Does not see that the process it started has ended, and waits for its own time-out.
+    if way == Way::Stdio && client.program == PYTHON_OLDEST.program {
+        return;
+    }
+    let name = format!("{} {:?} {way:?}", client.script, client.mode);
+    let started = Instant::now();
+    let output = client.run(place, way);
+    let said = text(&output.stderr);
+    assert!(!output.status.success(), "{name}");
+    assert_eq!(text(&output.stdout), "", "{name}");
+    assert!(
+        started.elapsed() < Duration::from_secs(10),
+        "{name}: {said}"
+    );
+    assert!(!said.contains(&place.token), "{name}: {said}");
+    // Most tell the status, the newest Python one our own words. Who insists on a version says of a
+    // process only that it did not offer that.
+    let told = [
+        "401",
+        "the bearer token is not one of ours",
+        "did not offer",
+    ];
+    assert!(told.iter().any(|t| said.contains(t)), "{name}: {said}");
 }

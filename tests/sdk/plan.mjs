@@ -3,11 +3,16 @@
 import { readFileSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
 
-/** Loads a module of the pinned SDKs, which live in a folder of their own. */
-export const sdk = createRequire(new URL("../../node_modules/agentkeys-sdk/", import.meta.url));
-
-export const url = new URL(process.argv[2]);
 export const mode = process.argv[3];
+
+/** Loads a module of the pinned SDKs; each age of them lives in a folder of its own. */
+const folder = mode === "oldest" ? "agentkeys-sdk-oldest" : "agentkeys-sdk";
+export const sdk = createRequire(new URL(`../../node_modules/${folder}/`, import.meta.url));
+
+// A URL, or the program to start as JSON: `command`, `args`, `env`.
+const target = process.argv[2];
+export const program = target.startsWith("{") ? JSON.parse(target) : undefined;
+export const url = program ? undefined : new URL(target);
 
 // The token is not an argument: everyone can list a process's arguments.
 export const requestInit = {

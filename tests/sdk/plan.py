@@ -11,12 +11,15 @@ import sys
 logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
 
 CALLS = json.loads((pathlib.Path(__file__).parent / "calls.json").read_text("utf-8"))
-URL = sys.argv[1]
 MODE = sys.argv[2] if len(sys.argv) > 2 else ""
+# A URL, or the program to start as JSON: `command`, `args`, `env`.
+URL, PROGRAM = sys.argv[1], None
+if URL.startswith("{"):
+    URL, PROGRAM = None, json.loads(URL)
 # Not arguments: everyone can list a process's arguments.
 HEADERS = {
-    "Authorization": f"Bearer {os.environ['MCP_TOKEN']}",
-    "X-AgentKeys-Actor": os.environ["MCP_ACTOR"],
+    "Authorization": f"Bearer {os.environ.get('MCP_TOKEN')}",
+    "X-AgentKeys-Actor": os.environ.get("MCP_ACTOR"),
 }
 
 
