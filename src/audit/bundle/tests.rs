@@ -483,6 +483,13 @@ fn text_has_one_form() {
         part(&resealed(&before.replacen("v1", "v2", 1))),
         Part::Format
     );
+    let verdict = verify(resealed(&format!("{before}ke\u{1b}y 1\n")).as_bytes(), &[]);
+    let failure = verdict.outcome().clone().unwrap_err();
+    let cause = "`ke\u{fffd}y` is unknown, repeated or not in its place";
+    assert_eq!(
+        (failure.part, failure.cause.as_str()),
+        (Part::Format, cause)
+    );
     let (kept, digest) = text.split_at(before.len());
     assert_eq!(
         part(&format!("{kept}{}", digest.to_uppercase())),

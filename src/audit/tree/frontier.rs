@@ -2,9 +2,21 @@
 
 use super::tile::{Reader, nodes};
 use super::{
-    EMPTY_ROOT, Hash, MAX_SIZE, TILE_WIDTH, Tile, TileId, Tiles, TreeError, complete, count,
-    node_hash,
+    EMPTY_ROOT, Hash, MAX_SIZE, TILE_WIDTH, Tile, TileId, Tiles, TreeError, Wanted, complete,
+    count, node_hash,
 };
+use std::collections::BTreeSet;
+
+/// The unfinished tile of each level of a tree, with no hashes where none is unfinished.
+fn edge(size: u64) -> impl Iterator<Item = Wanted> {
+    let levels = (0..).take_while(move |&level| count(size, level) > 0);
+    levels.map(move |level| {
+        let index = count(size, level) / TILE_WIDTH as u64;
+        let id = TileId { level, index };
+        let width = id.width_at(size);
+        Wanted { id, width }
+    })
+}
 
 /// The last, unfinished tile of each level: at most 255 hashes a level, whatever the size.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,18 +42,17 @@ impl Frontier {
             return Err(TreeError::TooLarge(size));
         }
         let mut reader = Reader::new(tiles, size);
-        let mut levels = Vec::new();
-        for level in (0..).take_while(|&level| count(size, level) > 0) {
-            let id = TileId {
-                level,
-                index: count(size, level) / TILE_WIDTH as u64,
-            };
-            levels.push(match id.width_at(size) {
-                0 => Vec::new(),
-                _ => reader.hashes(id)?.to_vec(),
-            });
-        }
+        let levels = edge(size).map(|Wanted { id, width }| match width {
+            0 => Ok(Vec::new()),
+            _ => Ok(reader.hashes(id)?.to_vec()),
+        });
+        let levels = levels.collect::<Result<_, _>>()?;
         Ok(Self { size, levels })
+    }
+
+    /// Which tiles [`Self::load`] reads: for a store that has to fetch them first.
+    pub fn tiles(size: u64) -> BTreeSet<Wanted> {
+        edge(size).filter(|wanted| wanted.width > 0).collect()
     }
 
     /// How many leaves the tree has.

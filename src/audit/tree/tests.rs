@@ -320,6 +320,13 @@ fn a_proof_reads_a_handful_of_tiles_each_once_and_says_which_before() {
         let wanted: Vec<_> = tree.consistency_tiles(index).unwrap().into_iter().collect();
         assert_eq!(read, wanted);
     }
+    for size in [0, 1, 256, 65_536, 69_888, 70_000] {
+        let counted = Counted(&tiles, RefCell::default());
+        Frontier::load(size, &counted).unwrap();
+        let read = counted.1.take();
+        assert!(read.len() <= 3, "{size}: {read:?}");
+        assert!(read.iter().eq(&Frontier::tiles(size)));
+    }
     // Ten million have no more; nothing is read to say so.
     let tree = Tree::new(10_000_000, &tiles).unwrap();
     for index in [0, 5_000_000, 9_999_999] {
