@@ -25,6 +25,7 @@ mod it {
     mod devices;
     mod durability;
     mod endpoint;
+    mod hosts;
     mod init;
     mod inspector;
     mod memory;
