@@ -9,13 +9,52 @@ pub fn clean(text: &str) -> String {
         .collect()
 }
 
-/// `clean`, cut to `max` characters with an ellipsis.
+/// `clean`, cut to `max` characters with an ellipsis, and without the secrets that people paste into
+/// the wrong place: what was cut ends in rows that nobody can take back.
 pub fn clean_to(text: &str, max: usize) -> String {
-    let mut out: String = clean(text).chars().take(max).collect();
-    if text.chars().count() > max {
+    let shown = veiled(&clean(text));
+    let mut out: String = shown.chars().take(max).collect();
+    if out.len() < shown.len() {
         out.push('…');
     }
     out
+}
+
+/// The text with its tokens veiled: ours but for their id, an endpoint's, and anybody's JWT.
+fn veiled(text: &str) -> String {
+    let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let word = rest.find(|c| !inside(c)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(word);
+        let shown = shown_of(word);
+        out.push_str(&word[..shown]);
+        if shown < word.len() {
+            out.push_str("•••");
+        }
+        let gap = after.find(inside).unwrap_or(after.len());
+        out.push_str(&after[..gap]);
+        rest = &after[gap..];
+    }
+    out
+}
+
+/// How much of a word may be seen.
+fn shown_of(word: &str) -> usize {
+    let is_hex = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit());
+    if let Some(at) = word.find("akv_") {
+        return word.len().min(at + "akv_".len() + 16);
+    }
+    // An omni has 64 digits and stays readable.
+    let bare = word.trim_start_matches("0x");
+    if bare.len() > 66 && is_hex(bare) {
+        return word.len().min(16);
+    }
+    match word.find("eyJ") {
+        Some(at) if word[at..].contains('.') => at,
+        _ => word.len(),
+    }
 }
 
 const fn is_hostile(c: char) -> bool {
@@ -54,5 +93,26 @@ mod tests {
             assert_eq!(clean(&format!("a{hidden}b")), "a\u{fffd}b", "{hidden:?}");
         }
         assert_eq!(clean_to("abcdef", 3), "abc…");
+    }
+
+    #[test]
+    fn tokens_in_the_wrong_place_are_veiled_and_ids_are_not() {
+        let secret = "07".repeat(32);
+        let token = format!("akv_abababababababab_{secret}_00000000");
+        assert_eq!(
+            clean_to(&format!("Bearer {token}!"), 80),
+            "Bearer akv_abababababababab•••!"
+        );
+        let endpoint = format!("abababababababab{secret}00000000");
+        assert_eq!(clean_to(&endpoint, 80), "abababababababab•••");
+        assert_eq!(clean_to("a eyJhbGciOi.J9.x-y b", 80), "a ••• b");
+        for readable in [
+            format!("0x{secret}"),
+            secret,
+            "eyJ".into(),
+            "O_kevin_001 小明".into(),
+        ] {
+            assert_eq!(clean_to(&readable, 80), readable);
+        }
     }
 }

@@ -82,7 +82,7 @@ pub(super) fn built(builder: ClientBuilder) -> Result<reqwest::Client, RailError
 }
 
 /// Whether a host of a URL, or of a `Host` header without its port, is this machine by its form.
-pub(super) fn is_loopback(host: &str) -> bool {
+pub(crate) fn is_loopback(host: &str) -> bool {
     host == "localhost" || literal(host).is_some_and(|ip| ip.is_loopback())
 }
 

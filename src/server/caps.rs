@@ -74,7 +74,7 @@ async fn spend(
     endpoint: Endpoint,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let body = edge::read(&app, body).await;
+    let body = edge::read(&app, peer, &parts.headers, body).await;
     let body = body.and_then(|bytes| match crate::mcp::frame::strict(&bytes) {
         Ok(Value::Object(map)) => Ok(map),
         _ => Err(Cause::RequestMalformed),

@@ -32,7 +32,7 @@ pub(super) async fn register(
     request: Request<Body>,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let body = edge::read(&app, body).await;
+    let body = edge::read(&app, peer, &parts.headers, body).await;
     let call = body.and_then(|bytes| registration(&bytes));
     let asked = Asked {
         tool: REGISTER,

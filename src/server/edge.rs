@@ -11,7 +11,7 @@ use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::header::{ALLOW, HOST, ORIGIN};
-use http::{HeaderValue, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -23,9 +23,6 @@ pub(super) const MAX_BODY: usize = 1024 * 1024;
 
 /// How long a body may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
-
-/// How many bodies may be arriving at once.
-pub(super) const MAX_READING: usize = 1024;
 
 /// The names this server answers to (DNS rebinding).
 pub(super) struct Names {
@@ -86,11 +83,15 @@ impl Names {
 }
 
 /// A body, or why there is none. Nothing is known of the sender yet, so what it may hold is
-/// bounded in size, in time, and over all who send at once.
-pub(super) async fn read(app: &App, body: Body) -> Result<Bytes, Cause> {
-    let Ok(_slot) = app.reading.try_acquire() else {
-        return Err(Cause::RateLimited);
-    };
+/// bounded in size, in time, by where it comes from, and over all who send at once.
+pub(super) async fn read(
+    app: &App,
+    peer: SocketAddr,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Bytes, Cause> {
+    let source = app.proxies.source(peer, headers).to_string();
+    let _seat = app.reading.seat(&source).ok_or(Cause::RateLimited)?;
     let whole = Limited::new(body, MAX_BODY).collect();
     match tokio::time::timeout(BODY_DEADLINE, whole).await {
         Err(_) => Err(Cause::BodyTimeout),
@@ -113,7 +114,7 @@ pub(super) async fn handle(
         return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "POST")]).into_response();
     }
     let (parts, body) = request.into_parts();
-    let read = read(&app, body).await;
+    let read = read(&app, peer, &parts.headers, body).await;
     let named = app.names.wrong(&parts);
     let source = app.proxies.source(peer, &parts.headers).to_string();
     let came = Came {

@@ -13,7 +13,7 @@ use crate::authority::words::Door;
 use crate::secret::Secret;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::extract::{ConnectInfo, FromRequestParts as _, Query, Request, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -50,24 +50,22 @@ async fn accept(
     let source = app.proxies.source(peer, &parts.headers).to_string();
     let headers = tokens(&parts.uri);
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &app).await;
-    let upgrade: WebSocketUpgrade = match upgrade {
-        Ok(upgrade) => upgrade,
-        Err(rejection) => return rejection.into_response(),
-    };
-    if let Some((cause, seen)) = &named {
-        // A browser of a stranger's page: it gets no socket to read a reason from.
-        let found = Some((*cause, seen.as_str()));
+    // A browser of a stranger's page, and what is no socket, get none to read a reason from.
+    let broken = upgrade.is_err().then_some((Cause::RequestMalformed, ""));
+    let wrong = named.as_ref().map(|(cause, seen)| (*cause, seen.as_str()));
+    let (Ok(upgrade), None) = (upgrade, wrong) else {
+        let (cause, seen) = wrong.or(broken).unwrap_or((Cause::RequestMalformed, ""));
+        let found = Some((cause, seen));
         let came = Came {
             door: Door::Relay,
             source: &source,
             found,
         };
-        let refused = knock(&app.authority, &HeaderMap::new(), came).await;
-        let cause = refused.err().unwrap_or(*cause);
-        let refusal = cause.into();
+        let refused = knock(&app.authority, &headers, came).await;
+        let refusal = refused.err().unwrap_or(cause).into();
         return super::edge::respond(&refusal, refusal.to_body(&Value::Null));
-    }
-    let upgrade = upgrade
+    };
+    let upgrade: WebSocketUpgrade = upgrade
         .max_message_size(MAX_FRAME)
         .max_frame_size(MAX_FRAME);
     upgrade.on_upgrade(move |socket| async move {

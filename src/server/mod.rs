@@ -26,7 +26,6 @@ use crate::problem::{Exit, Problem};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -63,7 +62,7 @@ pub(crate) struct App {
     /// What still runs on sockets that HTTP has let go of.
     sockets: TaskTracker,
     /// Room for bodies that are arriving.
-    reading: Semaphore,
+    reading: Arc<streams::Streams>,
     shutdown: CancellationToken,
 }
 
@@ -111,7 +110,7 @@ impl Server {
             streams: Arc::new(streams::Streams::new(streams::FEEDS)),
             endpoints: Arc::new(streams::Streams::new(streams::SOCKETS)),
             sockets: TaskTracker::new(),
-            reading: Semaphore::new(edge::MAX_READING),
+            reading: Arc::new(streams::Streams::new(streams::BODIES)),
             shutdown,
         };
         Ok(Self {

@@ -75,7 +75,7 @@ pub(super) async fn change(
     };
     let (parts, body) = request.into_parts();
     let call = match path {
-        Ok(Path((actor, _))) => edge::read(&app, body)
+        Ok(Path((actor, _))) => edge::read(&app, peer, &parts.headers, body)
             .await
             .and_then(|bytes| call(actor, change, &bytes)),
         Err(_) => Err(Cause::RequestMalformed),

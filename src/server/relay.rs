@@ -141,7 +141,7 @@ impl Relay {
             let probed = dial::probe(connection).await;
             match &probed {
                 Probe::Arrived | Probe::NoOtherSide => {
-                    *served = true;
+                    *served = probed == Probe::Arrived;
                     (self.tell)(&connection.name, &News::Serving);
                 }
                 // Connected, and yet nothing would ever come: the relay has lost us.
@@ -149,9 +149,12 @@ impl Relay {
             }
             probed
         };
+        let started = tokio::time::Instant::now();
         let talk = talk.run(&mut socket);
         let both = futures_util::future::join(talk, probe);
         let (ended, probed) = Box::pin(both).await;
+        // Of a relay that cannot be asked, only time tells that it was no accident.
+        *served |= started.elapsed() >= LONGEST_WAIT;
         match (ended, probed) {
             (Ended::Stopped, Probe::NotArrived(cause)) => Down {
                 code: "agentkeys.relay.not_reached",

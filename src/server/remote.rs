@@ -5,7 +5,7 @@ use super::edge::MAX_BODY;
 use super::session::{Headers, bearer, is_unanswered, opens};
 use super::stdio::{self, Answers};
 use crate::mcp::frame::Frame;
-use crate::problem::Problem;
+use crate::problem::{Exit, Problem};
 use crate::rails::{CaFile, wire};
 use crate::secret::Secret;
 use bytes::{Bytes, BytesMut};
@@ -38,6 +38,14 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), Problem> {
     let url = wire::parse_url("--remote", url)?;
+    if url.scheme() == "http" && !url.host_str().is_some_and(wire::is_loopback) {
+        return Err(Problem::new(
+            Exit::Config,
+            "agentkeys.serve.plaintext_refused",
+            "the token would travel unencrypted to the address after --remote",
+            "give its https:// address",
+        ));
+    }
     let http = wire::client(&url, CONNECT, ca)?;
     let authorization = bearer(token).ok_or_else(stdio::no_token)?;
     let remote = Remote {

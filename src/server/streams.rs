@@ -23,6 +23,13 @@ pub(super) const SOCKETS: Bounds = Bounds {
     in_all: 4096,
 };
 
+/// Of bodies that are arriving, by where they come from: nobody is known yet, and no one stranger may
+/// take all the room there is.
+pub(super) const BODIES: Bounds = Bounds {
+    per_token: 128,
+    in_all: 1024,
+};
+
 /// Those that are open, by token.
 #[derive(Debug)]
 pub(super) struct Streams {

@@ -57,7 +57,7 @@ pub(super) fn bearer(header: Header<'_>, door: Door) -> Result<Bearer<'_>, Cause
         // Only the parts of a JWT are joined by dots.
         _ if token.contains('.') => return Ok(Bearer::Jwt(token)),
         // A token that was made to ride in a URL opens the door it was made for, and no other; nor
-        // does a token for a header open this one.
+        // does a vendor's token for a header open this one. A device's JWT opens every door.
         Door::Relay => token::parse_endpoint(token),
         _ => token::parse(token),
     };

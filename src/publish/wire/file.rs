@@ -44,7 +44,7 @@ impl HostFile {
         let target = follow(path)?;
         let Some(target) = target else {
             let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-            let backup = text(&backup_of(&whole)).ok().flatten();
+            let backup = kept(&whole);
             return Ok(Self {
                 path: whole.clone(),
                 target: whole,
@@ -63,12 +63,19 @@ impl HostFile {
                 Flaw::new(Kind::ChangedMeanwhile, "went away while it was read").of(path)
             })?;
         Ok(Self {
-            backup: self::text(&backup_of(&target)).ok().flatten(),
+            backup: kept(&target),
             path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
             target,
             text: Some(text),
             mode: Some(found.permissions().mode() & 0o7777),
         })
+    }
+
+    /// The same file, to be its owner's alone once it is written: it may come to hold a token.
+    #[must_use]
+    pub fn private(mut self) -> Self {
+        self.mode = self.mode.map(|mode| mode & 0o700);
+        self
     }
 
     /// Where it is, as it was named.
@@ -194,6 +201,14 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     let above = fs::metadata(folder.parent().unwrap_or(Path::new("/")))?;
     let _ = std::os::unix::fs::chown(folder, Some(above.uid()), Some(above.gid()));
     Ok(())
+}
+
+/// The backup beside a file. What is no file of its own is none: whoever owns the folder may have
+/// put a pipe or a link there.
+fn kept(target: &Path) -> Option<String> {
+    let backup = backup_of(target);
+    let found = fs::symlink_metadata(&backup).ok()?;
+    found.is_file().then(|| text(&backup).ok().flatten())?
 }
 
 /// Where a path leads after every link; none where nothing is.

@@ -321,7 +321,8 @@ pub(super) fn is_secret(key: &str) -> bool {
 
 /// Whether everything below a key is to be hidden. A server may well be called after a key.
 pub(super) fn hides_all(key: &str) -> bool {
-    ["headers", "env", "secrets", "credentials", "tokens"].contains(&key)
+    // `args` too: that is where a server that is a program gets its key.
+    ["headers", "env", "args", "secrets", "credentials", "tokens"].contains(&key)
 }
 
 /// Where values stand that nobody should see: whatever a key calls secret, all of `headers` and

@@ -295,7 +295,7 @@ impl Folder {
                 .collect()
         };
         let read = |(path, wanted): (PathBuf, String)| {
-            let file = HostFile::read(&path)?;
+            let file = HostFile::read(&path)?.private();
             if file.text().is_some_and(|text| !is_ours(&path, text)) {
                 let cause = "is there already, and `agentkeys wire volcano-ark` did not write it";
                 return Err(Flaw::new(Kind::NotOurs, cause).of(&path));
@@ -332,15 +332,15 @@ impl Folder {
         self.0.iter().map(|one| one.file.path()).collect()
     }
 
-    /// Writes what is different; a file that was there before is kept as a backup.
+    /// Writes what is different. What is there is ours, so that nothing of it is worth a backup, and
+    /// it may have had a token in it.
     pub fn write(&self) -> Result<Vec<Written>, WireError> {
         let different = self.0.iter().filter(|one| !one.is_as_wanted());
         different
             .map(|one| {
-                let before = one.file.text().map(str::to_owned);
                 one.file.apply(&Change {
-                    backup: before.clone().map_or(Backup::Stays, Backup::Is),
-                    before,
+                    backup: Backup::Stays,
+                    before: one.file.text().map(str::to_owned),
                     after: Some(one.wanted.clone()),
                 })
             })
