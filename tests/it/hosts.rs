@@ -2,7 +2,7 @@
 //! it names and list its tools. Nobody is logged in, and a model could not be reached: the only
 //! address they have for one is a closed port.
 
-use super::installed::{installed, without_proxy};
+use super::installed::{installed, root, without_proxy};
 use super::support::{BIN, House, Server, TRAVEL_AND_SPEND, text};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -92,37 +92,39 @@ fn words(file: &Path, more: &[&str]) -> Vec<String> {
     all.into_iter().map(str::to_owned).collect()
 }
 
+/// The entry that our documents show, in this language.
+fn documented(language: &str) -> String {
+    let page = std::fs::read_to_string(root("docs/hosts.md")).unwrap();
+    let section = page.split_once("## Claude Code and Codex").unwrap().1;
+    let block = section.split_once(&format!("```{language}\n")).unwrap().1;
+    block.split_once("```").unwrap().0.to_owned()
+}
+
 #[test]
 #[ignore = "needs tests/sdk/install"]
 fn claude_code_reads_its_settings_and_connects() {
     let desk = Desk::new();
     let (url, dir) = (desk.url(), desk.server.house.dir());
     let wrong = desk.server.house.keep("wrong.token", "akv_wrong");
-    let bearer = |token: &str| json!({"Authorization": format!("Bearer {token}")});
+    let documented: Value = serde_json::from_str(&documented("json")).unwrap();
+    let piped = |words: &[String]| {
+        let mut entry = documented["mcpServers"]["agentkeys"].clone();
+        assert_eq!(entry["args"].as_array().unwrap()[..4], words[..4]);
+        entry["command"] = json!(BIN);
+        entry["args"] = json!(words);
+        entry["env"] = json!({"AGENTKEYS_DIR": dir});
+        entry
+    };
+    let reached = |token: &str| {
+        let headers = json!({"Authorization": format!("Bearer {token}")});
+        json!({"type": "http", "url": url, "headers": headers})
+    };
     for (name, entry) in [
-        (
-            "folder",
-            json!({"type": "stdio", "command": BIN, "args": words(&desk.file, &[]),
-                "env": {"AGENTKEYS_DIR": dir}}),
-        ),
-        (
-            "elsewhere",
-            json!({"type": "stdio", "command": BIN,
-                "args": words(&desk.file, &["--remote", &url])}),
-        ),
-        (
-            "http",
-            json!({"type": "http", "url": url, "headers": bearer(&desk.token)}),
-        ),
-        (
-            "refused",
-            json!({"type": "http", "url": url, "headers": bearer("akv_wrong")}),
-        ),
-        (
-            "ended",
-            json!({"type": "stdio", "command": BIN, "args": words(&wrong, &[]),
-                "env": {"AGENTKEYS_DIR": dir}}),
-        ),
+        ("folder", piped(&words(&desk.file, &[]))),
+        ("elsewhere", piped(&words(&desk.file, &["--remote", &url]))),
+        ("http", reached(&desk.token)),
+        ("refused", reached("akv_wrong")),
+        ("ended", piped(&words(&wrong, &[]))),
     ] {
         let entry = entry.to_string();
         desk.claude(&["mcp", "add-json", "--scope", "user", name, &entry]);
@@ -146,6 +148,13 @@ fn claude_code_reads_its_settings_and_connects() {
         assert!(refused.contains(told), "{refused}");
     }
     assert!(line("ended").contains("✘ Failed to connect"), "{listed}");
+    // The newest way first, then the one before.
+    let mut rows = desk.server.house.events(&[]);
+    rows.retain(|r| r["reason"] == "token_malformed" && r["door"] == "http");
+    let tried: Vec<_> = rows.iter().map(|r| (&r["tool"], &r["protocol"])).collect();
+    let newest = (&json!("server/discover"), &json!("2026-07-28"));
+    let before = (&json!("initialize"), &json!("2025-11-25"));
+    assert_eq!(tried, [newest, before]);
     let got = desk.claude(&["mcp", "get", "folder"]);
     assert!(
         got.contains("Status: ✔ Connected") && got.contains(BIN),
@@ -234,9 +243,7 @@ model_provider = "nowhere"
 name = "nowhere"
 base_url = "{NOWHERE}"
 
-[mcp_servers.folder]
-command = "{BIN}"
-args = {folder}
+{folder}
 env = {{ AGENTKEYS_DIR = "{dir}" }}
 
 [mcp_servers.elsewhere]
@@ -247,7 +254,13 @@ args = {elsewhere}
 url = "{url}"
 bearer_token_env_var = "AGENTKEYS_TOKEN"
 "#,
-        folder = quoted(&words(&desk.file, &[])),
+        folder = documented("toml")
+            .replace("[mcp_servers.agentkeys]", "[mcp_servers.folder]")
+            .replace("\"agentkeys\"", &format!("\"{BIN}\""))
+            .replace(
+                "/home/me/.agentkeys/desk.token",
+                desk.file.to_str().unwrap()
+            ),
         elsewhere = quoted(&words(&desk.file, &["--remote", &url])),
         dir = dir.display(),
     );
