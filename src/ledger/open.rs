@@ -165,6 +165,7 @@ pub(super) fn prepare(path: &Path) -> Result<Connection, OpenError> {
         return Err(OpenError::NotThere(path.to_owned()));
     }
     private(path)?;
+    let _turn = turn(path)?;
     let mut connection = writing(path)?;
     let known = newest(&migrations()?);
     // Read before anything is written: a newer file must stay as it is.
@@ -175,6 +176,18 @@ pub(super) fn prepare(path: &Path) -> Result<Connection, OpenError> {
     write_ahead(&connection)?;
     migrate(&mut connection)?;
     Ok(connection)
+}
+
+/// Waits until nobody else prepares a ledger in this folder. `SQLite` does not wait for another's
+/// change of the journal's mode or of the schema, it fails at once. Dropped with the process by the
+/// kernel; on the folder, because closing a second handle to the file itself drops `SQLite`'s locks.
+fn turn(path: &Path) -> Result<File, OpenError> {
+    let folder = folder_of(path);
+    let locked = File::open(folder).and_then(|f| f.lock().map(|()| f));
+    locked.map_err(|error| OpenError::Io {
+        path: folder.to_owned(),
+        error,
+    })
 }
 
 /// Switches to write-ahead logging, and looks whether that happened.
@@ -251,28 +264,17 @@ fn schema_version(connection: &Connection) -> Result<i64, OpenError> {
     Ok(newest.unwrap_or(0))
 }
 
-/// Brings the schema up to date. Another process may do the same at this moment, so a failure
-/// counts only if the schema is still old after it.
+/// Brings the schema up to date, in one transaction.
 fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
     let migrations = migrations()?;
-    let known = newest(&migrations);
-    let mut last = String::new();
-    for _ in 0..20 {
-        let found = schema_version(connection)?;
-        if found > known {
-            return Err(OpenError::Newer { found, known });
-        }
-        if found == known {
-            return migrations.iter().try_for_each(|m| same(connection, m));
-        }
-        let runner = Runner::new(&migrations).set_grouped(true);
-        match runner.run(connection) {
-            Ok(_) => return Ok(()),
-            Err(error) => last = error.to_string(),
-        }
-        std::thread::sleep(Duration::from_millis(50));
+    if schema_version(connection)? == newest(&migrations) {
+        return migrations.iter().try_for_each(|m| same(connection, m));
     }
-    Err(OpenError::Migration(last))
+    let runner = Runner::new(&migrations).set_grouped(true);
+    match runner.run(connection) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(OpenError::Migration(error.to_string())),
+    }
 }
 
 /// Whether what was applied is what this program would apply.
