@@ -12,6 +12,7 @@ pub mod config;
 pub mod demo_set;
 pub mod digest;
 pub mod folder;
+pub mod jobs;
 pub mod ledger;
 pub mod mcp;
 pub mod operate;

@@ -351,7 +351,7 @@ impl Authority {
         if own_row {
             let row = refused_row(knock, &refusal, customer.is_none());
             let id = self.fresh_id("evt");
-            let event = row.seal(id, &known.subject, &frame, self.now_us());
+            let event = row.seal(id, self.random(), &known.subject, &frame, self.now_us());
             let lane = if customer.is_some() {
                 Lane::Customer
             } else {
@@ -409,7 +409,7 @@ impl Authority {
                 }),
             );
             let id = self.fresh_id("evt");
-            let event = row.seal(id, &folded.subject, &frame, self.now_us());
+            let event = row.seal(id, self.random(), &folded.subject, &frame, self.now_us());
             let unit = Unit {
                 guards: Vec::new(),
                 effects: Vec::new(),

@@ -157,8 +157,22 @@ impl Row {
         self.with("namespace", Value::from(namespace.as_str()))
     }
 
-    /// Encodes it. `now_us` is monotonic, for the latency up to the decision.
-    pub fn seal(mut self, id: String, subject: &Subject, frame: &Frame, now_us: u64) -> Event {
+    /// Encodes it. `blind` is random and shown to nobody who is not shown the whole envelope: a
+    /// proof carries the hashes of neighbouring rows, and without it a viewer could test guesses of
+    /// what was blanked in them. `now_us` is monotonic, for the latency up to the decision.
+    pub fn seal(
+        self,
+        id: String,
+        blind: [u8; 16],
+        subject: &Subject,
+        frame: &Frame,
+        now_us: u64,
+    ) -> Event {
+        self.with("blind", Value::from(hex::encode(blind)))
+            .encode(id, subject, frame, now_us)
+    }
+
+    fn encode(mut self, id: String, subject: &Subject, frame: &Frame, now_us: u64) -> Event {
         let (vendor, rail) = subject.vendor.clone().unzip();
         let rail_word: Option<Value> = rail.map(|r| r.as_str().into());
         let set = |key: &str, value: Option<Value>, body: &mut Map<String, Value>| {

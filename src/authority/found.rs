@@ -6,10 +6,11 @@ use super::identity::{Omni, Wallet};
 use super::jws::key::SigningKey;
 use super::keys::RootKey;
 use super::policy::PolicySource;
-use super::ports::{Clock, Effect, Entropy, Guard, Lane, Ledger, SealedKey, Test, Unit};
+use super::ports::{Clock, Effect, Entropy, Guard, Lane, Ledger, LogOrigin, SealedKey, Test, Unit};
 use super::principal::{Actor, Frame};
 use super::words::{Door, HostProfile};
 use crate::audit::envelope::kind::OpKind;
+use crate::audit::note::{KeyError, LogKey};
 use crate::secret::Secret;
 use serde_json::json;
 
@@ -22,6 +23,8 @@ pub mod purpose {
     pub const CAP: &str = "cap";
     /// Signs the JWTs of devices' actors.
     pub const ACTOR_JWT: &str = "actor-jwt";
+    /// Signs the audit log's checkpoints.
+    pub const LOG: &str = "log";
     /// Sealing objects starts from it.
     pub const VAULT: &str = "vault";
     /// The operator's secp256k1 wallet.
@@ -56,6 +59,7 @@ pub async fn found(
     entropy: &dyn Entropy,
     root: &RootKey,
     wallet: &Wallet,
+    issuer: &str,
 ) -> Result<(), FoundingError> {
     let now_ms = clock.now_ms();
     let operator = Omni::master(&wallet.address());
@@ -67,9 +71,18 @@ pub async fn found(
     let policy =
         serde_json::to_string(&source).map_err(|e| FoundingError::Policy(e.to_string()))?;
     let address = wallet.address().to_string();
+    let log = log_origin(issuer, 1);
     let effects = vec![
         Effect::AddKey(signing_key(purpose::CAP, root, entropy, now_ms)?),
         Effect::AddKey(signing_key(purpose::ACTOR_JWT, root, entropy, now_ms)?),
+        Effect::AddKey(
+            log_key(&log.name, root, entropy, now_ms)
+                .map_err(|e| FoundingError::Key(e.to_string()))?,
+        ),
+        Effect::BeginLog {
+            origin: log,
+            at_ms: now_ms,
+        },
         Effect::AddKey(
             root.seal(purpose::VAULT, "vault-1", vault.expose(), now_ms, entropy)
                 .map_err(key)?,
@@ -106,32 +119,43 @@ pub async fn found(
     Ok(())
 }
 
-/// Gives an authority that was founded by an older program the ring it lacks.
+/// Gives an authority that was founded by an older program the rings it lacks.
 pub async fn complete(
     ledger: &dyn Ledger,
     clock: &dyn Clock,
     entropy: &dyn Entropy,
     root: &RootKey,
     operator: Omni,
+    issuer: &str,
 ) -> Result<(), FoundingError> {
-    if !ledger.keys(purpose::ACTOR_JWT).await?.is_empty() {
-        return Ok(());
+    let now_ms = clock.now_ms();
+    for purpose in [purpose::ACTOR_JWT, purpose::LOG] {
+        if !ledger.keys(purpose).await?.is_empty() {
+            continue;
+        }
+        let mut effects = Vec::new();
+        let key = if purpose == purpose::LOG {
+            let origin = log_origin(issuer, 1);
+            let key = log_key(&origin.name, root, entropy, now_ms);
+            let at_ms = now_ms;
+            effects.push(Effect::BeginLog { origin, at_ms });
+            key.map_err(|e| FoundingError::Key(e.to_string()))?
+        } else {
+            signing_key(purpose, root, entropy, now_ms)?
+        };
+        let detail = json!({"purpose": purpose, "kid": key.kid});
+        let row =
+            Row::new(OpKind::Key, "keys.create", Ending::Accept, "created").with("detail", detail);
+        effects.push(Effect::AddKey(key));
+        // Of two programs that open the folder at this moment, one makes it.
+        let none = Test::NewestKeyIs { purpose, kid: None };
+        let unit = Unit {
+            guards: vec![Guard::fresh(none)],
+            effects,
+            event: seal(row, operator, clock, entropy),
+        };
+        ledger.commit(unit, Lane::Customer).await?;
     }
-    let key = signing_key(purpose::ACTOR_JWT, root, entropy, clock.now_ms())?;
-    let detail = json!({"purpose": purpose::ACTOR_JWT, "kid": key.kid});
-    let row =
-        Row::new(OpKind::Key, "keys.create", Ending::Accept, "created").with("detail", detail);
-    // Of two programs that open the folder at this moment, one makes it.
-    let none = Test::NewestKeyIs {
-        purpose: purpose::ACTOR_JWT,
-        kid: None,
-    };
-    let unit = Unit {
-        guards: vec![Guard::fresh(none)],
-        effects: vec![Effect::AddKey(key)],
-        event: seal(row, operator, clock, entropy),
-    };
-    ledger.commit(unit, Lane::Customer).await?;
     Ok(())
 }
 
@@ -152,7 +176,9 @@ fn seal(row: Row, operator: Omni, clock: &dyn Clock, entropy: &dyn Entropy) -> E
         ..Subject::default()
     };
     let id = fresh("evt", now_ms, entropy);
-    row.seal(id, &subject, &frame, clock.monotonic_us())
+    let mut blind = [0; 16];
+    entropy.fill(&mut blind);
+    row.seal(id, blind, &subject, &frame, clock.monotonic_us())
 }
 
 /// A new key that signs, sealed for a ring.
@@ -166,6 +192,30 @@ pub fn signing_key(
         .map_err(|e| FoundingError::Key(e.to_string()))?;
     root.seal(purpose, key.kid(), key.pkcs8().expose(), now_ms, entropy)
         .map_err(|e| FoundingError::Key(e.to_string()))
+}
+
+/// The name the log is signed under: of this instance, and of how often it began anew.
+pub fn log_origin(issuer: &str, number: u32) -> LogOrigin {
+    LogOrigin {
+        number,
+        name: format!("{issuer}:log:{number}"),
+    }
+}
+
+/// A new key that signs the log under an origin, sealed for its ring. Its id there is its public
+/// half, whole: what verifies must be there without the root key.
+pub fn log_key(
+    origin: &str,
+    root: &RootKey,
+    entropy: &dyn Entropy,
+    now_ms: i64,
+) -> Result<SealedKey, KeyError> {
+    let mut seed = [0; 32];
+    entropy.fill(&mut seed);
+    let seed = Secret::new(seed);
+    let kid = LogKey::from_seed(origin, &seed)?.verifier().to_string();
+    root.seal(purpose::LOG, &kid, seed.expose(), now_ms, entropy)
+        .map_err(|_| KeyError::Unusable)
 }
 
 fn operator_actor(omni: Omni, wallet: String) -> Result<Actor, FoundingError> {

@@ -22,6 +22,7 @@ pub mod ports;
 pub mod principal;
 pub mod refusal;
 mod reload;
+pub mod sealed;
 pub mod token;
 pub mod words;
 
@@ -31,8 +32,8 @@ use limits::{Buckets, Folds, Rate};
 use parking_lot::Mutex;
 use policy::{PolicyEngine, PolicySource};
 use ports::{
-    ActorTokens, CapAuthority, Clock, Committed, Entropy, Guard, Lane, Ledger, LedgerError, Unit,
-    Vault,
+    ActorTokens, CapAuthority, Clock, Committed, Entropy, Guard, Lane, Ledger, LedgerError,
+    LogKeys, SealedLog, Unit, Vault,
 };
 use principal::Principal;
 pub use refusal::{Cause, Refusal};
@@ -82,6 +83,10 @@ pub struct Parts {
     pub caps: Arc<dyn CapAuthority>,
     /// Signs and checks the JWTs of devices' actors.
     pub tokens: Arc<dyn ActorTokens>,
+    /// The tree over the log, and what was signed of it.
+    pub log: Arc<dyn SealedLog>,
+    /// The keys that sign it.
+    pub log_keys: Arc<dyn LogKeys>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -206,6 +211,16 @@ impl Authority {
         &*self.parts.tokens
     }
 
+    /// The tree over the log, and what was signed of it.
+    pub fn log(&self) -> &dyn SealedLog {
+        &*self.parts.log
+    }
+
+    /// The keys that sign it.
+    pub fn log_keys(&self) -> &dyn LogKeys {
+        &*self.parts.log_keys
+    }
+
     pub(in crate::authority) fn now_ms(&self) -> i64 {
         self.parts.clock.now_ms()
     }
@@ -274,7 +289,7 @@ impl Authority {
         row: Row,
         id: String,
     ) -> Event {
-        row.seal(id, subject, &principal.frame, self.now_us())
+        row.seal(id, self.random(), subject, &principal.frame, self.now_us())
     }
 
     /// Commits a caller's Unit.

@@ -1,6 +1,12 @@
 //! What `authority` needs from the rooms that keep things, as data and traits. It knows none of
 //! their implementations; an adapter to other services implements these and changes nothing here.
 
+mod log;
+
+pub use log::{
+    KeptCheckpoint, Lease, LogKeys, LogOrigin, LogState, PublishedKey, SealedLog, WhichCheckpoint,
+};
+
 use super::actor_jwt::{ActorClaims, JwtError};
 use super::budget::Zone;
 use super::device::{DeviceId, DeviceRow, DeviceState, ListedDevice, PairingRow};
@@ -431,6 +437,8 @@ pub enum Test {
         /// Its state; none for one that was never registered.
         state: Option<DeviceState>,
     },
+    /// The log is still signed under the origin of this number; 0 before the first.
+    LogIs(u32),
     /// The newest key of a ring is this one.
     NewestKeyIs {
         /// Which ring.
@@ -581,6 +589,18 @@ pub enum Effect {
     },
     /// A sealed key.
     AddKey(SealedKey),
+    /// Another name for the log: what is signed from now on is signed under it.
+    BeginLog {
+        /// The name.
+        origin: LogOrigin,
+        /// When.
+        at_ms: i64,
+    },
+    /// The bodies of all events before a place count as gone, and are removed from then on.
+    PruneEvents {
+        /// The first that stays.
+        until: u64,
+    },
     /// A parent's consent that waits for a device; those that are long over go.
     AddPairing {
         /// What was consented to.

@@ -1,6 +1,8 @@
 //! `agentkeys audit …`: what happened, and what happens.
 
 mod line;
+mod sealed;
+mod verify;
 
 use super::Ctx;
 use super::args::{When, namespace, rail, verdict};
@@ -15,13 +17,16 @@ use crate::operate::{self, text};
 use crate::problem::{Exit, Problem};
 use clap::{Args, Subcommand};
 use serde_json::Value;
+use std::path::PathBuf;
 
 /// The record of every decision.
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
   agentkeys audit tail --actor O_kevin_001
   agentkeys audit list --verdict deny --since 24h
-  agentkeys audit list --since 5m --json")]
+  agentkeys audit checkpoint
+  agentkeys audit prove evt_019a3c5e8f1072b4a6d8c0e2f4a6b8d0 --out event.proof
+  agentkeys audit verify event.proof")]
 pub struct AuditCmd {
     /// What to do.
     #[command(subcommand)]
@@ -53,6 +58,32 @@ pub enum Verb {
         #[arg(value_name = "EVENT_ID")]
         event_id: String,
     },
+    /// Seal the log now: sign its size and root, whether or not a server runs.
+    #[command(before_help = "Examples:
+  agentkeys audit checkpoint
+  agentkeys audit checkpoint --out kept.checkpoint --json")]
+    Checkpoint {
+        /// Write the signed checkpoint to this file, to keep it somewhere else.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Write a proof of one event that anyone can check without this machine.
+    #[command(before_help = "Examples:
+  agentkeys audit prove evt_019a3c5e8f1072b4a6d8c0e2f4a6b8d0 --out event.proof
+  agentkeys audit prove evt_019a3c5e8f1072b4a6d8c0e2f4a6b8d0 > event.proof")]
+    Prove {
+        /// The event: `agentkeys audit list` shows them.
+        #[arg(value_name = "EVENT")]
+        event: String,
+        /// Where to write it [default: stdout].
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Check proofs, without a server and without a ledger.
+    #[command(before_help = "Examples:
+  agentkeys audit verify event.proof
+  agentkeys audit verify *.proof --trust-key log.key --json")]
+    Verify(verify::VerifyArgs),
     /// Show the newest events, then each as it happens.
     #[command(before_help = "Examples:
   agentkeys audit tail
@@ -117,6 +148,9 @@ pub async fn run(cmd: AuditCmd, ctx: &Ctx) -> Result<(), Problem> {
             }
         }
         Verb::Statement { event_id } => statement(ctx, event_id).await,
+        Verb::Checkpoint { out } => sealed::checkpoint(ctx, out.as_deref()).await,
+        Verb::Prove { event, out } => sealed::prove(ctx, &event, out.as_deref()).await,
+        Verb::Verify(args) => verify::run(&args, ctx),
         Verb::Tail {
             filters,
             limit,

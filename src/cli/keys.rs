@@ -2,13 +2,13 @@
 
 use super::Ctx;
 use super::tokens::minute;
-use crate::authority::calls::admin::AdminCall;
+use crate::authority::calls::admin::{AdminCall, SigningRing};
 use crate::operate::text;
 use crate::problem::Problem;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-/// Keys that sign, as `/.well-known/jwks.json` publishes them.
+/// Keys that sign, as `/.well-known/jwks.json` and `/.well-known/agentkeys/log-key` publish them.
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
   agentkeys keys list
@@ -29,7 +29,8 @@ pub enum Verb {
     List,
     /// Sign with a new key from now on; what the old one signed holds on.
     #[command(before_help = "Examples:
-  agentkeys keys rotate --purpose actor-jwt")]
+  agentkeys keys rotate --purpose actor-jwt
+  agentkeys keys rotate --purpose log")]
     Rotate {
         /// What it signs.
         #[arg(long)]
@@ -42,15 +43,15 @@ pub enum Verb {
 pub enum Purpose {
     /// The JWTs of devices' actors.
     ActorJwt,
+    /// The audit log's checkpoints; the old key goes on signing beside the new one for 30 days.
+    Log,
 }
 
 /// Runs a `keys` command.
 pub async fn run(cmd: KeysCmd, ctx: &Ctx) -> Result<(), Problem> {
     match cmd.verb {
         Verb::List => list(ctx).await,
-        Verb::Rotate {
-            purpose: Purpose::ActorJwt,
-        } => rotate(ctx).await,
+        Verb::Rotate { purpose } => rotate(ctx, purpose).await,
     }
 }
 
@@ -74,15 +75,25 @@ async fn list(ctx: &Ctx) -> Result<(), Problem> {
     })
 }
 
-async fn rotate(ctx: &Ctx) -> Result<(), Problem> {
-    let answer = ctx.admin(AdminCall::KeyRotate).await?;
+async fn rotate(ctx: &Ctx, purpose: Purpose) -> Result<(), Problem> {
+    let (ring, what, note) = match purpose {
+        Purpose::ActorJwt => (
+            SigningRing::ActorJwt,
+            "actors' JWTs are",
+            "What the key before it signed goes on working until it expires or is revoked.",
+        ),
+        Purpose::Log => (
+            SigningRing::Log,
+            "the audit log is",
+            "The key before it signs beside it for 30 days: tell those who pinned that one.",
+        ),
+    };
+    let answer = ctx.admin(AdminCall::KeyRotate(ring)).await?;
     ctx.out.answer(&answer, || {
-        ctx.out.line(&format!(
-            "actors' JWTs are signed with {} from now on",
-            text(&answer, "kid")
-        ))?;
+        let kid = text(&answer, "kid");
         ctx.out
-            .note("What the key before it signed goes on working until it expires or is revoked.");
+            .line(&format!("{what} signed with {kid} from now on"))?;
+        ctx.out.note(note);
         Ok(())
     })
 }

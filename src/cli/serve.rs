@@ -14,6 +14,7 @@ use serde_json::json;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What `serve` takes.
@@ -140,6 +141,7 @@ async fn http(cmd: ServeCmd, ctx: &Ctx) -> Result<(), Problem> {
         allowed_hosts: config.server.allowed_hosts.clone(),
         allowed_origins: config.server.allowed_origins.clone(),
         proxies: Proxies::new(config.server.behind_proxy.clone()),
+        seal_every: Duration::from_secs(config.audit.batch_seconds.into()),
     };
     let relays = config.relay.connect.iter();
     let relays: Result<Vec<_>, _> = relays.map(|file| Connection::read(file)).collect();

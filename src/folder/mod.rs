@@ -6,6 +6,7 @@ pub mod system;
 
 mod begun;
 mod caps;
+mod log_keys;
 mod tokens;
 
 pub use begun::Begun;
@@ -16,6 +17,7 @@ use crate::authority::keys::RootKey;
 use crate::authority::ports::{Clock, Entropy as _, Ledger};
 use crate::authority::principal::Principal;
 use crate::authority::{Authority, Limits, Parts};
+use crate::jobs::sealer::{self, Sealer};
 use crate::ledger::SqliteLedger;
 use crate::problem::{Exit, Problem};
 use crate::secret::Secret;
@@ -95,12 +97,15 @@ impl Folder {
         let wallet = found::wallet(&entropy).map_err(|e| founding(&e))?;
         let mut instance = [0; 16];
         entropy.fill(&mut instance);
+        let instance = hex::encode(instance);
         let settings = [
-            (INSTANCE, hex::encode(instance)),
+            (INSTANCE, instance.clone()),
             (OPERATOR, Omni::master(&wallet.address()).bare()),
         ];
         ledger.found(&settings).map_err(|e| failed(&e))?;
-        found::found(&ledger, &SystemClock::default(), &entropy, &root, &wallet)
+        let clock = SystemClock::default();
+        let issuer = crate::authority::cap::issuer(&instance);
+        found::found(&ledger, &clock, &entropy, &root, &wallet, &issuer)
             .await
             .map_err(|e| founding(&e))?;
         drop(ledger);
@@ -155,10 +160,14 @@ impl Folder {
         let vault = DiskVault::open(&dir.join("vault"), Secret::new(key), entropy.clone())
             .map_err(|e| broken(&e.to_string()))?;
         // Only now: what was never founded has failed above, and must stay as empty as it is.
-        found::complete(&ledger, &*clock, &*entropy, &root, operator)
+        found::complete(&ledger, &*clock, &*entropy, &root, operator, &issuer)
             .await
             .map_err(|e| completing(&e))?;
-        let ledger: Arc<dyn Ledger> = Arc::new(ledger);
+        let ledger = Arc::new(ledger);
+        let log = Arc::clone(&ledger);
+        let ledger: Arc<dyn Ledger> = ledger;
+        let log_keys =
+            log_keys::LocalLogKeys::new(Arc::clone(&ledger), root.clone(), entropy.clone());
         let tokens = tokens::LocalTokens::new(
             Arc::clone(&ledger),
             root.clone(),
@@ -170,6 +179,8 @@ impl Folder {
             vault: Arc::new(vault),
             caps: Arc::new(caps),
             tokens: Arc::new(tokens),
+            log,
+            log_keys: Arc::new(log_keys),
             clock: Arc::clone(&clock),
             entropy,
             operator,
@@ -187,6 +198,19 @@ impl Folder {
     /// The operator at the command line, for one command.
     pub fn operator(&self) -> Principal {
         self.authority.at_hand(&self.root)
+    }
+
+    /// What seals its log, for this process.
+    pub fn sealer(&self) -> Sealer {
+        let mut holder = [0; 8];
+        SystemEntropy.fill(&mut holder);
+        Sealer::new(
+            Arc::clone(&self.authority),
+            self.root.clone(),
+            Arc::clone(&self.clock),
+            sealer::kept_in(&self.dir),
+            hex::encode(holder),
+        )
     }
 
     /// Now, Unix milliseconds.
@@ -279,7 +303,7 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
 }
 
 /// The same in place of what is there.
-fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
+pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
     place(path, bytes, |written| std::fs::rename(written, path))
 }
 

@@ -103,6 +103,16 @@ pub(super) fn effect(c: &Connection, effect: &Effect) -> Result<()> {
             at_ms,
         } => apply_policy(c, *version, hash, source, *at_ms),
         Effect::AddKey(key) => add_key(c, key),
+        Effect::BeginLog { origin, at_ms } => {
+            let sql = "INSERT INTO log_origin (number, name, at_ms) VALUES (?1, ?2, ?3)";
+            exactly_one(c, sql, (origin.number, &origin.name, at_ms))
+        }
+        Effect::PruneEvents { until } => {
+            // Only what the tree has: of the rest nothing would be left.
+            let sql = "UPDATE log_head SET pruned = ?1 \
+                       WHERE id = 1 AND pruned <= ?1 AND ?1 <= integrated";
+            exactly_one(c, sql, [rows::whole(*until)?])
+        }
         Effect::AddPairing { pairing, at_ms } => add_pairing(c, pairing, *at_ms),
         Effect::UsePairing { code_hash, at_ms } => {
             let sql = "UPDATE pairing SET used_ms = ?2 WHERE code_hash = ?1 AND used_ms IS NULL";

@@ -1,5 +1,6 @@
 //! Reading the log. Whoever asks has an `AuditReach`, and nothing outside it is found.
 
+use super::log;
 use super::rows::{self, EVENT};
 use crate::authority::identity::Omni;
 use crate::authority::ports::{AuditReach, EventFilter, LoggedEvent};
@@ -73,6 +74,7 @@ pub(super) fn one(
 ) -> Result<Option<LoggedEvent>> {
     let mut only = Conditions::default();
     only.add("event_id = ", Some(event_id.to_owned()));
+    only.add("seq >= ", Some(rows::whole(log::state(c)?.pruned)?));
     only.reach(reach);
     let sql = format!("SELECT {EVENT} FROM audit_event{}", only.text);
     rows::one(c, &sql, params_from_iter(only.values), rows::event)
@@ -107,7 +109,9 @@ impl Search {
     /// Looks through the next stretch; says whether there is another.
     pub(super) fn step(&mut self, c: &Connection) -> Result<bool> {
         // The first time this ends the search where the log ends now.
-        self.until = self.until.min(rows::whole(rows::log_size(c)?)?);
+        let log = log::state(c)?;
+        self.until = self.until.min(rows::whole(log.size)?);
+        self.from = self.from.max(rows::whole(log.pruned)?);
         if !self.goes_on() {
             return Ok(false);
         }

@@ -10,6 +10,7 @@ mod cut;
 mod events;
 mod feed;
 mod guard;
+mod log;
 mod open;
 mod pool;
 mod read;

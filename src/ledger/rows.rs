@@ -65,7 +65,7 @@ impl<'r, 's> Columns<'r, 's> {
         serde_json::from_str(self.text(what)?).map_err(|_| broken(what))
     }
 
-    fn unsigned(&mut self) -> Result<u64> {
+    pub(super) fn unsigned(&mut self) -> Result<u64> {
         u64::try_from(self.take::<i64>()?).map_err(|_| broken("number"))
     }
 

@@ -49,9 +49,9 @@ pub struct SqliteLedger {
     writer: Writer,
     /// Started with the first one who watches: most commands never do.
     poller: Mutex<Option<Poller>>,
-    pool: Arc<Pool>,
+    pub(super) pool: Arc<Pool>,
     size: watch::Sender<u64>,
-    path: PathBuf,
+    pub(super) path: PathBuf,
 }
 
 impl std::fmt::Debug for SqliteLedger {
@@ -139,7 +139,7 @@ impl SqliteLedger {
     }
 }
 
-fn failed(error: &rusqlite::Error) -> LedgerError {
+pub(super) fn failed(error: &rusqlite::Error) -> LedgerError {
     LedgerError::Failed(error.to_string())
 }
 

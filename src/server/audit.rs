@@ -82,42 +82,38 @@ impl Filters {
     }
 }
 
-/// What a reader asks for.
-struct Asked<'a> {
-    app: &'a Arc<App>,
-    peer: SocketAddr,
-    uri: &'a Uri,
-    headers: &'a HeaderMap,
-    given: &'a Given,
+/// A reader at the door.
+pub(super) struct Visit<'a> {
+    pub(super) app: &'a Arc<App>,
+    pub(super) peer: SocketAddr,
+    pub(super) uri: &'a Uri,
+    pub(super) headers: &'a HeaderMap,
 }
 
 /// A reader let in, its read on record.
-struct Opened {
+pub(super) struct Reader {
     principal: Principal,
-    reading: Reading,
-    filter: EventFilter,
+    pub(super) reading: Reading,
     /// A feed's, held as long as it is open.
     _seat: Option<Seat>,
 }
 
-impl Asked<'_> {
-    /// Lets a reader in and puts the read on record.
-    async fn open(self, feed: bool) -> Result<Opened, Refusal> {
+impl Visit<'_> {
+    /// Lets a reader in and puts the read on record: one about all actors, or about one.
+    pub(super) async fn enter(
+        self,
+        actor: Result<Option<Omni>, Cause>,
+        feed: bool,
+    ) -> Result<Reader, Refusal> {
         let authority = &self.app.authority;
         let source = self.app.proxies.source(self.peer, self.headers);
         let source = source.to_string();
-        let resumed = if feed {
-            resumed(self.headers)
-        } else {
-            Ok(None)
-        };
-        let broken = self.given.is_err() || resumed.is_err();
         let knock = Knock {
             authorization: header(self.headers, AUTHORIZATION),
             actor: Header::Absent,
             argument: None,
             asked: "audit.read",
-            found: broken.then_some(Cause::RequestMalformed),
+            found: actor.err(),
             seen: None,
             source: &source,
             protocol: "http",
@@ -125,10 +121,8 @@ impl Asked<'_> {
         };
         let admitted = authority.admit(&knock, Wants::Reader).await;
         let principal = admitted.map_err(|turned| turned.refusal)?;
-        let (Ok(Query(filters)), Ok(resumed)) = (self.given, resumed) else {
-            return Err(Cause::RequestMalformed.into());
-        };
-        let reading = match authority.reading(&principal, filters.actor).await {
+        let actor = actor?;
+        let reading = match authority.reading(&principal, actor).await {
             Ok(reading) => reading,
             Err(refusal) => return Err(authority.refuse_read(&principal, refusal).await),
         };
@@ -144,18 +138,33 @@ impl Asked<'_> {
         };
         let (path, query) = (self.uri.path(), self.uri.query().unwrap_or_default());
         let what = format!("{path}?{query}");
-        let actor = filters.actor;
         authority
             .perform(&principal, Call::AuditRead { what, actor })
             .await?;
-        let mut filter = filters.to_filter();
-        filter.from_seq = resumed.or(filter.from_seq);
-        Ok(Opened {
+        Ok(Reader {
             principal,
             reading,
-            filter,
             _seat: seat,
         })
+    }
+
+    /// The same for events: with what to look for.
+    async fn open(self, given: &Given, feed: bool) -> Result<(Reader, EventFilter), Refusal> {
+        let resumed = if feed {
+            resumed(self.headers)
+        } else {
+            Ok(None)
+        };
+        let asked = match (given, resumed) {
+            (Ok(Query(filters)), Ok(resumed)) => Ok((filters, resumed)),
+            _ => Err(Cause::RequestMalformed),
+        };
+        let actor = asked.as_ref().map(|(filters, _)| filters.actor);
+        let reader = self.enter(actor.map_err(|cause| *cause), feed).await?;
+        let (filters, resumed) = asked?;
+        let mut filter = filters.to_filter();
+        filter.from_seq = resumed.or(filter.from_seq);
+        Ok((reader, filter))
     }
 }
 
@@ -181,7 +190,7 @@ fn next_place(events: &[Value], filter: &EventFilter, size: u64) -> u64 {
     if cut { next } else { next.max(size) }
 }
 
-fn refuse(refusal: &Refusal) -> Response {
+pub(super) fn refuse(refusal: &Refusal) -> Response {
     edge::respond(refusal, refusal.to_body(&Value::Null))
 }
 
@@ -192,20 +201,18 @@ pub(super) async fn events(
     headers: HeaderMap,
     given: Given,
 ) -> Response {
-    let asked = Asked {
+    let visit = Visit {
         app: &app,
         peer,
         uri: &uri,
         headers: &headers,
-        given: &given,
     };
     let page = async {
-        let mut opened = asked.open(false).await?;
+        let (reader, mut filter) = visit.open(&given, false).await?;
         let size = app.authority.log_size().await?;
-        let filter = &mut opened.filter;
         filter.until_seq = Some(size);
-        let events = app.authority.events(&opened.reading, filter).await?;
-        let next = next_place(&events, filter, size);
+        let events = app.authority.events(&reader.reading, &filter).await?;
+        let next = next_place(&events, &filter, size);
         Ok::<_, Refusal>(json!({"events": events, "next_seq": next}))
     };
     match page.await {
@@ -221,17 +228,15 @@ pub(super) async fn stream(
     headers: HeaderMap,
     given: Given,
 ) -> Response {
-    let asked = Asked {
+    let visit = Visit {
         app: &app,
         peer,
         uri: &uri,
         headers: &headers,
-        given: &given,
     };
     let opened = async {
-        let mut opened = asked.open(true).await?;
+        let (reader, mut filter) = visit.open(&given, true).await?;
         let size = app.authority.log_size().await?;
-        let filter = &mut opened.filter;
         filter.from_seq = Some(filter.from_seq.unwrap_or(size));
         filter.limit = CHUNK;
         filter.newest = false;
@@ -239,7 +244,8 @@ pub(super) async fn stream(
         Ok::<_, Refusal>(Feed {
             grown: app.authority.watch(),
             app: Arc::clone(&app),
-            opened,
+            reader,
+            filter,
             more: true,
             scanned: now,
             checked: now,
@@ -266,7 +272,8 @@ pub(super) async fn stream(
 /// One reader's place in the log.
 struct Feed {
     app: Arc<App>,
-    opened: Opened,
+    reader: Reader,
+    filter: EventFilter,
     grown: tokio::sync::watch::Receiver<u64>,
     /// The last look was cut off: the rest is due at once.
     more: bool,
@@ -289,7 +296,7 @@ impl Feed {
         loop {
             let events = self.look().await?;
             if !events.is_empty() || self.checked.elapsed() >= RECHECK {
-                let principal = &self.opened.principal;
+                let principal = &self.reader.principal;
                 if !self.app.authority.still_good(principal).await {
                     return None;
                 }
@@ -322,14 +329,14 @@ impl Feed {
         }
         self.scanned = Instant::now();
         let size = *self.grown.borrow_and_update();
-        let filter = &mut self.opened.filter;
+        let filter = &mut self.filter;
         if filter.from_seq.is_some_and(|from| from >= size) {
             self.more = false;
             return Some(Vec::new());
         }
         filter.until_seq = Some(size);
         let authority = &self.app.authority;
-        let events = authority.events(&self.opened.reading, filter).await.ok()?;
+        let events = authority.events(&self.reader.reading, filter).await.ok()?;
         self.more = events.len() >= filter.limit as usize;
         filter.from_seq = Some(next_place(&events, filter, size));
         Some(events)

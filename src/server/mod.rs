@@ -11,6 +11,7 @@ mod knock;
 mod lock;
 mod ops;
 mod parents;
+mod proof;
 pub mod relay;
 pub mod remote;
 mod rest;
@@ -22,9 +23,11 @@ mod streams;
 
 use crate::authority::Authority;
 use crate::folder::Folder;
+use crate::jobs::sealer::{SealError, Sealer};
 use crate::problem::{Exit, Problem};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -48,6 +51,8 @@ pub struct Options {
     pub allowed_origins: Vec<String>,
     /// Proxies in front, if there are any.
     pub proxies: Proxies,
+    /// How often the log is sealed.
+    pub seal_every: Duration,
 }
 
 /// What every handler needs.
@@ -71,6 +76,8 @@ pub struct Server {
     app: Arc<App>,
     public: TcpListener,
     operator: TcpListener,
+    sealer: Sealer,
+    seal_every: Duration,
     /// Held as long as the server lives: one `serve` per folder.
     _lock: lock::FolderLock,
     /// Where hosts connect: `http://…/mcp`.
@@ -117,6 +124,8 @@ impl Server {
             app: Arc::new(app),
             public,
             operator,
+            sealer: folder.sealer(),
+            seal_every: options.seal_every,
             _lock: lock,
             mcp_url: format!("http://{public_addr}/mcp"),
             operator_url: format!("http://{operator_addr}"),
@@ -139,6 +148,7 @@ impl Server {
         let drained = CancellationToken::new();
         let folds = write_folds(Arc::clone(&self.app.authority), drained.clone());
         let folds = tokio::spawn(folds);
+        let sealing = tokio::spawn(seal(self.sealer, self.seal_every, shutdown.clone()));
         let sockets = self.app.sockets.clone();
         sockets.close();
         let serving = async {
@@ -162,6 +172,9 @@ impl Server {
         drained.cancel();
         if let Err(error) = folds.await {
             tracing::error!(%error, "the last folded refusals were not written");
+        }
+        if let Err(error) = sealing.await {
+            tracing::error!(%error, "the log was not sealed at the end");
         }
         ended.0.and(ended.1).map_err(|e| socket("a listener", &e))
     }
@@ -198,10 +211,10 @@ impl Server {
 }
 
 /// How long open requests may take to end after a stop.
-const DRAIN: std::time::Duration = std::time::Duration::from_secs(10);
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// How often folded refusals are written.
-const FOLD_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
+const FOLD_EVERY: Duration = Duration::from_secs(5);
 
 /// Writes folded refusals until nobody can be refused any more.
 async fn write_folds(authority: Arc<Authority>, drained: CancellationToken) {
@@ -210,6 +223,36 @@ async fn write_folds(authority: Arc<Authority>, drained: CancellationToken) {
         tokio::select! {
             _ = tick.tick() => authority.write_folds(false).await,
             () = drained.cancelled() => return authority.write_folds(true).await,
+        }
+    }
+}
+
+/// Seals the log again and again: at once, for what was left when the process before this one ended.
+async fn seal(sealer: Sealer, every: Duration, shutdown: CancellationToken) {
+    let mut tick = tokio::time::interval(every);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = shutdown.cancelled() => return,
+        }
+        match sealer.seal(Duration::ZERO).await {
+            Ok(sealed) if sealed.added > 0 => {
+                let checkpoint = &sealed.checkpoint;
+                tracing::info!(
+                    size = checkpoint.size(),
+                    added = sealed.added,
+                    "the log is sealed"
+                );
+            }
+            // Somebody else is at it, which is as good.
+            Ok(_) | Err(SealError::Busy) => {}
+            Err(error) => {
+                tracing::error!(%error, "the log was not sealed; `agentkeys audit fsck` looks")
+            }
+        }
+        if let Err(error) = sealer.sweep().await {
+            tracing::error!(%error, "pruned events are still on the disk");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Which path leads where.
 
-use super::{App, audit, caps, devices, edge, endpoint, ops, parents};
+use super::{App, audit, caps, devices, edge, endpoint, ops, parents, proof};
 use axum::Router;
 use axum::routing::{any, delete, get, post};
 use axum::serve::ListenerExt as _;
@@ -45,6 +45,10 @@ fn shared() -> Router<Arc<App>> {
     Router::new()
         .route("/v1/audit/events", get(audit::events))
         .route("/v1/audit/stream", get(audit::stream))
+        .route("/v1/audit/checkpoint", get(proof::checkpoint))
+        .route("/v1/audit/proof/inclusion", get(proof::inclusion))
+        .route("/v1/audit/proof/consistency", get(proof::consistency))
+        .route("/.well-known/agentkeys/log-key", get(proof::log_key))
         .route("/healthz", get(ops::healthz))
 }
 

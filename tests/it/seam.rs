@@ -3,6 +3,7 @@
 //! The services themselves cannot run here; their wire format is played by [`Worker`].
 
 use super::support::{House, wait};
+use agentkeys::audit::note::{KeyError, LogKey};
 use agentkeys::authority::actor_jwt::{ActorClaims, JwtError};
 use agentkeys::authority::admit::{Header, Knock, Wants};
 use agentkeys::authority::calls::memory::{Mode, Put};
@@ -11,8 +12,8 @@ use agentkeys::authority::cap::{CapClaims, CapError, RevokedList};
 use agentkeys::authority::jws::SignError;
 use agentkeys::authority::jws::key::Jwk;
 use agentkeys::authority::ports::{
-    ActorTokens, CapAuthority, EventFilter, Kept, Later, LedgerError, Place, Salt, SealedKey,
-    Vault, VaultError,
+    ActorTokens, CapAuthority, EventFilter, Kept, Later, LedgerError, LogKeys, Place, PublishedKey,
+    Salt, SealedKey, SealedLog, Vault, VaultError,
 };
 use agentkeys::authority::principal::{ActorScope, MemoryOp, Principal, VerifiedCap};
 use agentkeys::authority::words::{Door, Namespace};
@@ -196,6 +197,20 @@ impl ActorTokens for BrokerCaps {
     }
 }
 
+impl LogKeys for BrokerCaps {
+    fn signing<'a>(&'a self, _: &'a str, _: i64) -> Later<'a, Result<Vec<LogKey>, LedgerError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn published(&self, _: i64) -> Later<'_, Result<Vec<PublishedKey>, LedgerError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn fresh(&self, _: &str, _: i64) -> Result<SealedKey, KeyError> {
+        Err(KeyError::Unusable)
+    }
+}
+
 fn admitted(authority: &Authority, house: &House, vendor: &str) -> Principal {
     let bearer = format!("Bearer {}", house.token(vendor));
     let actor = house.actor();
@@ -222,8 +237,11 @@ fn the_existing_services_fit_behind_the_ports() {
         worker: Arc::clone(&worker),
         device_key_hash: "0xdeadbeef",
     };
+    let ledger = Arc::new(SqliteLedger::open(&house.dir().join("ledger.sqlite")).unwrap());
     let authority = Authority::new(Parts {
-        ledger: Arc::new(SqliteLedger::open(&house.dir().join("ledger.sqlite")).unwrap()),
+        log: Arc::clone(&ledger) as Arc<dyn SealedLog>,
+        log_keys: Arc::new(BrokerCaps),
+        ledger,
         vault: Arc::new(remote),
         caps: Arc::new(BrokerCaps),
         tokens: Arc::new(BrokerCaps),

@@ -110,6 +110,17 @@ pub struct Reading {
     only: Option<NamespaceSet>,
 }
 
+impl Reading {
+    pub(in crate::authority) const fn reach(&self) -> &AuditReach {
+        &self.reach
+    }
+
+    /// Whether nothing is hidden from this reader.
+    pub(in crate::authority) const fn sees_all(&self) -> bool {
+        matches!(self.reach, AuditReach::All(_)) && self.only.is_none()
+    }
+}
+
 /// Fields a viewer never sees: they may speak of any namespace.
 const NEVER: &[&str] = &["claimed", "detail", "inputs", "token_id"];
 

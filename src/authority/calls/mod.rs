@@ -95,7 +95,7 @@ impl InputProblem {
             Some("statement_erased") => 410,
             Some("content_too_large") => 413,
             Some("integrity_error") => 500,
-            Some("busy" | "exists") => 409,
+            Some("busy" | "exists" | "not_sealed") => 409,
             _ => 400,
         }
     }

@@ -1,6 +1,6 @@
 //! The rings that sign: what is in them, and a new key in front.
 
-use super::{Change, rows};
+use super::{Change, SigningRing, rows};
 use crate::authority::calls::{Answer, Cx, Done, InputProblem, OpKind};
 use crate::authority::event::rfc3339;
 use crate::authority::found::purpose;
@@ -8,8 +8,8 @@ use crate::authority::ports::{Effect, SealedKey, Test};
 use crate::authority::{Cause, Refusal, unavailable};
 use serde_json::{Value, json};
 
-/// The rings that sign, whose kids the world sees in `jwks.json`.
-const SIGNING: [&str; 2] = [purpose::CAP, purpose::ACTOR_JWT];
+/// The rings that sign, whose public halves the world sees in `jwks.json` and `log-key`.
+const SIGNING: [&str; 3] = [purpose::CAP, purpose::ACTOR_JWT, purpose::LOG];
 
 async fn ring(cx: &Cx<'_>, purpose: &str) -> Result<Vec<SealedKey>, Refusal> {
     cx.authority
@@ -41,25 +41,32 @@ pub(super) async fn list(cx: &Cx<'_>) -> Done {
     Ok(rows(all))
 }
 
-/// Puts a new key in front of the ring that signs actors' JWTs. Those before it go on verifying
-/// what they signed.
-pub(super) async fn rotate_actor_jwt(cx: &Cx<'_>) -> Done {
-    let old = ring(cx, purpose::ACTOR_JWT).await?.pop().map(|key| key.kid);
-    let key = cx.authority.tokens().fresh_key(cx.principal.frame().at_ms);
+/// Puts a new key in front of a ring. What those before it signed goes on being verified with them.
+pub(super) async fn rotate(cx: &Cx<'_>, which: SigningRing) -> Done {
+    let at_ms = cx.principal.frame().at_ms;
+    let (purpose, key) = match which {
+        SigningRing::ActorJwt => {
+            let key = cx.authority.tokens().fresh_key(at_ms);
+            (purpose::ACTOR_JWT, key.map_err(|e| e.to_string()))
+        }
+        SigningRing::Log => {
+            let log = cx.authority.log().log_state().await.map_err(unavailable)?;
+            let key = cx.authority.log_keys().fresh(&log.origin.name, at_ms);
+            (purpose::LOG, key.map_err(|e| e.to_string()))
+        }
+    };
     let key = key.map_err(|error| {
-        tracing::error!(%error, "no key could be made");
+        tracing::error!(error, "no key could be made");
         Refusal::from(Cause::AuditUnavailable)
     })?;
+    let old = ring(cx, purpose).await?.pop().map(|key| key.kid);
     let mut answer = to_json(&key, true);
     answer["replaces"] = old.clone().into();
     let busy = InputProblem::new(
         "agentkeys.keys.busy",
         "somebody else rotated this ring at the same moment; look at it with `agentkeys keys list`",
     );
-    let still = Test::NewestKeyIs {
-        purpose: purpose::ACTOR_JWT,
-        kid: old,
-    };
+    let still = Test::NewestKeyIs { purpose, kid: old };
     Change::new(cx, OpKind::Key, "keys.rotate", answer.clone())
         .unless(still, busy)
         .effect(Effect::AddKey(key))

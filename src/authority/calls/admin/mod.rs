@@ -6,6 +6,7 @@ mod budgets;
 mod devices;
 mod grants;
 mod keys;
+mod logs;
 mod memories;
 mod policies;
 mod statements;
@@ -23,7 +24,9 @@ use super::{Cx, Done, Halt, InputProblem, OpKind};
 use crate::authority::event::{Ending, Row, Subject};
 use crate::authority::identity::{Alias, Label, Omni, WalletAddress};
 use crate::authority::policy::PolicySource;
-use crate::authority::ports::{ActorName, Committed, Effect, Guard, Test, Unit, VendorRow};
+use crate::authority::ports::{
+    ActorName, Committed, Effect, Guard, LogOrigin, Test, Unit, VendorRow,
+};
 use crate::authority::principal::{Actor, ActorScope, Who};
 use crate::authority::words::{HostProfile, Namespace, NamespaceSet, Rail, Role};
 use crate::authority::{Cause, Outcome, Refusal, unavailable};
@@ -173,8 +176,26 @@ pub enum AdminCall {
     },
     /// The keys of the rings that sign.
     KeyList,
-    /// A new key in front of the ring that signs actors' JWTs.
-    KeyRotate,
+    /// A new key in front of a ring that signs.
+    KeyRotate(SigningRing),
+    /// The log goes on under another name.
+    LogRestart {
+        /// The name it had.
+        closed: LogOrigin,
+        /// The number of the next.
+        number: u32,
+        /// What was signed last under the old one: a checkpoint's text.
+        last: String,
+    },
+}
+
+/// A ring that can be rotated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SigningRing {
+    /// The JWTs of devices' actors.
+    ActorJwt,
+    /// The audit log's checkpoints.
+    Log,
 }
 
 /// A token to be made.
@@ -254,7 +275,8 @@ impl AdminCall {
             Self::DeviceList { .. } => "vendor.device.list",
             Self::DeviceRemove { .. } => super::device::REMOVE,
             Self::KeyList => "keys.list",
-            Self::KeyRotate => "keys.rotate",
+            Self::KeyRotate(_) => "keys.rotate",
+            Self::LogRestart { .. } => logs::RESTART,
         }
     }
 
@@ -326,7 +348,12 @@ pub(super) async fn run(cx: &Cx<'_>, call: &AdminCall) -> Done {
             devices::remove(cx, vendor, device_id).await
         }
         AdminCall::KeyList => keys::list(cx).await,
-        AdminCall::KeyRotate => keys::rotate_actor_jwt(cx).await,
+        AdminCall::KeyRotate(ring) => keys::rotate(cx, *ring).await,
+        AdminCall::LogRestart {
+            closed,
+            number,
+            last,
+        } => logs::restart(cx, closed, *number, last).await,
     }
 }
 

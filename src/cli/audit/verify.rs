@@ -1,0 +1,135 @@
+//! Checking proofs: nothing of this machine is asked but the files named.
+
+use crate::audit::bundle::{self, MAX_BUNDLE_BYTES, Verdict};
+use crate::audit::note::VerifierKey;
+use crate::cli::Ctx;
+use crate::problem::{Exit, Problem};
+use clap::Args;
+use serde_json::{Value, json};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+/// What to check, and whom to trust.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Proofs that `agentkeys audit prove` wrote.
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// A key of the log that you got over a way you trust: its text, or a file with one a line.
+    #[arg(long, value_name = "K")]
+    pub trust_key: Vec<String>,
+}
+
+pub(super) fn run(args: &VerifyArgs, ctx: &Ctx) -> Result<(), Problem> {
+    let trusted = trusted(&args.trust_key)?;
+    let mut verdicts = Vec::new();
+    for file in &args.files {
+        verdicts.push((file, bundle::verify(&read(file)?, &trusted)));
+    }
+    ctx.out.answer(&answer(&verdicts), || {
+        for (file, verdict) in &verdicts {
+            ctx.out
+                .line(&format!("{}: {}", file.display(), verdict.sentence()))?;
+        }
+        Ok(())
+    })?;
+    let bad = verdicts.iter().find(|(_, verdict)| !verdict.verified());
+    match bad {
+        None => Ok(()),
+        Some((file, verdict)) => Err(Problem::new(
+            Exit::AuditInvalid,
+            code(verdict),
+            format!("{} does not verify", file.display()),
+            "get the proof again from whoever made it; if it stays so, do not believe it",
+        )),
+    }
+}
+
+fn code(verdict: &Verdict) -> &'static str {
+    let failure = verdict.outcome().as_ref().err();
+    failure.map_or("agentkeys.audit.invalid", |failure| failure.part.code())
+}
+
+/// One file's verdict as it is; of several, what all of them come to, and each.
+fn answer(verdicts: &[(&PathBuf, Verdict)]) -> Value {
+    let each = verdicts.iter().map(|(file, verdict)| {
+        let mut one = verdict.to_json();
+        one["file"] = file.display().to_string().into();
+        one
+    });
+    let mut each: Vec<Value> = each.collect();
+    if each.len() == 1 {
+        return each.remove(0);
+    }
+    let all = |of: fn(&Verdict) -> bool| verdicts.iter().all(|(_, verdict)| of(verdict));
+    let gathered = |of: fn(&Verdict) -> Vec<String>| {
+        let mut sentences: Vec<String> = verdicts.iter().flat_map(|(_, v)| of(v)).collect();
+        sentences.dedup();
+        sentences
+    };
+    let mut answer = json!({
+        "verified": all(Verdict::verified), "signer_pinned": all(Verdict::signer_pinned),
+        "proved": gathered(Verdict::proved), "not_proved": gathered(Verdict::not_proved),
+        "files": each,
+    });
+    let bad = verdicts.iter().find(|(_, verdict)| !verdict.verified());
+    if let Some((file, _)) = bad {
+        answer["first_bad"] = file.display().to_string().into();
+    }
+    answer
+}
+
+/// The keys a reader brought.
+pub(super) fn trusted(given: &[String]) -> Result<Vec<VerifierKey>, Problem> {
+    let mut keys = Vec::new();
+    for text in given {
+        if let Ok(key) = text.parse() {
+            keys.push(key);
+            continue;
+        }
+        let file = Path::new(text);
+        let refused = |cause: String| {
+            Problem::new(
+                Exit::Usage,
+                "agentkeys.audit.key_invalid",
+                cause,
+                "give a key as `/.well-known/agentkeys/log-key` shows it, or a file with one a line",
+            )
+        };
+        if !file.is_file() {
+            return Err(refused(
+                "--trust-key is neither a key nor a file".to_owned(),
+            ));
+        }
+        let bytes = read(file)?;
+        let lines = std::str::from_utf8(&bytes).unwrap_or_default().lines();
+        for line in lines.map(str::trim).filter(|line| !line.is_empty()) {
+            let key = line.parse();
+            keys.push(key.map_err(|error| refused(format!("{}: {error}", file.display())))?);
+        }
+        if keys.is_empty() {
+            return Err(refused(format!("{} has no key", file.display())));
+        }
+    }
+    Ok(keys)
+}
+
+/// A file of somebody else's, as far as one of ours could reach.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Problem> {
+    let unreadable = |error: std::io::Error| {
+        Problem::new(
+            Exit::Failed,
+            "agentkeys.file.unreadable",
+            format!("{} cannot be read: {error}", path.display()),
+            "name a file that is there and that you may read",
+        )
+    };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    // One byte more than is allowed shows that it is too large.
+    let most = MAX_BUNDLE_BYTES as u64 + 1;
+    file.take(most)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    Ok(bytes)
+}

@@ -1,0 +1,350 @@
+//! Seals the log: adds new events to the tree and signs its root. One process at a time does it,
+//! under a lease; whatever a crash left is gone on with by the next.
+//!
+//! The last checkpoint is kept twice, in the ledger and in a file beside it. A ledger that does not
+//! contain what the file says was put back from an older copy, or cut: what was signed cannot be
+//! continued then, so the log goes on under another name, and its first event there says why.
+
+use crate::audit::checkpoint::{Checkpoint, CheckpointError, SignError};
+use crate::audit::note::{NoteError, SignedNote, VerifierKey};
+use crate::audit::tree::{Frontier, Tree, TreeError, leaf_hash};
+use crate::authority::calls::admin::AdminCall;
+use crate::authority::keys::RootKey;
+use crate::authority::ports::{
+    Clock, KeptCheckpoint, Lease, LedgerError, LogOrigin, LogState, SealedLog, WhichCheckpoint,
+};
+use crate::authority::{Authority, Call, Refusal};
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Events added to the tree in one transaction.
+const CHUNK: u32 = 4096;
+
+/// How long a lease holds unless it is renewed, milliseconds: a chunk takes a hundredth of it.
+const LEASE_MS: i64 = 10_000;
+
+/// How often somebody who waits for the lease looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Pruned events removed from the disk in one transaction.
+const SWEEP: u32 = 2_000;
+
+/// Why the log was not sealed. Nothing is lost: the events are there, and the next try takes them.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// Another process is at it.
+    #[error("another process is sealing the log")]
+    Busy,
+    /// The ledger failed.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// What is stored does not fit together.
+    #[error("the stored tree is damaged: {0}")]
+    Damaged(String),
+    /// The last checkpoint in the ledger is not one of this log.
+    #[error("the last checkpoint in the ledger does not hold: {0}")]
+    LastCheckpoint(#[from] CheckpointError),
+    /// The tree is not a continuation of what was signed.
+    #[error("the log cannot be signed: {0}")]
+    Sign(#[from] SignError),
+    /// The kept checkpoint cannot be read or written.
+    #[error("{path}: {cause}")]
+    Kept {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// The authority did not let the log go on under another name.
+    #[error("the log could not begin under another name: {0:?}")]
+    Restart(Refusal),
+}
+
+impl From<TreeError<Infallible>> for SealError {
+    fn from(error: TreeError<Infallible>) -> Self {
+        Self::Damaged(error.to_string())
+    }
+}
+
+/// What sealing came to.
+#[derive(Debug, Clone)]
+pub struct Sealed {
+    /// The newest checkpoint.
+    pub checkpoint: Checkpoint,
+    /// The same, signed.
+    pub note: SignedNote,
+    /// Events that were added to the tree.
+    pub added: u64,
+    /// The origin that was closed, if the log had to go on under another name.
+    pub closed: Option<String>,
+}
+
+/// Seals one folder's log.
+pub struct Sealer {
+    authority: Arc<Authority>,
+    root: RootKey,
+    clock: Arc<dyn Clock>,
+    kept: PathBuf,
+    holder: String,
+}
+
+impl Sealer {
+    /// For the log of `authority`, with the kept checkpoint in a file at `kept`; `holder` is
+    /// different for each one who seals.
+    pub const fn new(
+        authority: Arc<Authority>,
+        root: RootKey,
+        clock: Arc<dyn Clock>,
+        kept: PathBuf,
+        holder: String,
+    ) -> Self {
+        Self {
+            authority,
+            root,
+            clock,
+            kept,
+            holder,
+        }
+    }
+
+    /// Adds what is committed to the tree and signs its root, waiting at most `patience` for
+    /// another process that is at it. Signs nothing when there is nothing new.
+    pub async fn seal(&self, patience: Duration) -> Result<Sealed, SealError> {
+        let give_up = tokio::time::Instant::now() + patience;
+        while !self.lease().await? {
+            if tokio::time::Instant::now() >= give_up {
+                return Err(SealError::Busy);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        let sealed = self.under_lease().await;
+        self.log().release(&self.holder).await?;
+        sealed
+    }
+
+    /// Removes what was pruned from the disk.
+    pub async fn sweep(&self) -> Result<(), SealError> {
+        while !self.log().sweep(SWEEP).await? {}
+        Ok(())
+    }
+
+    /// Takes or renews the lease.
+    pub(super) async fn lease(&self) -> Result<bool, LedgerError> {
+        let now_ms = self.clock.now_ms();
+        let lease = Lease {
+            holder: &self.holder,
+            now_ms,
+            until_ms: now_ms.saturating_add(LEASE_MS),
+        };
+        self.log().lease(lease).await
+    }
+
+    fn log(&self) -> &dyn SealedLog {
+        self.authority.log()
+    }
+
+    async fn under_lease(&self) -> Result<Sealed, SealError> {
+        let mut closed = None;
+        loop {
+            let (state, frontier, added) = self.integrate().await?;
+            let origin = &state.origin;
+            let last = self.last(origin).await?;
+            let kept = self.kept()?;
+            if let Some(kept) = &kept
+                && self.is_ahead(kept, &state).await?
+            {
+                closed = Some(origin.name.clone());
+                self.restart(origin, kept).await?;
+                continue;
+            }
+            // One that only the file still has was signed all the same.
+            let kept = kept.filter(|k| k.origin() == origin.name);
+            let signed = last.as_ref().map(|(checkpoint, ..)| checkpoint);
+            let newest = match (signed, &kept) {
+                (Some(last), Some(kept)) if kept.size() > last.size() => Some(kept),
+                (None, Some(kept)) => Some(kept),
+                (last, _) => last,
+            };
+            let checkpoint = Checkpoint::new(&origin.name, state.integrated, frontier.root())?;
+            let keys = self.authority.log_keys();
+            let now_ms = self.clock.now_ms();
+            let keys = keys.signing(&origin.name, now_ms).await?;
+            if let Some((last, note, signers)) = &last
+                && newest == Some(last)
+                && *last == checkpoint
+                && keys.iter().all(|key| signers.contains(key.verifier()))
+            {
+                self.keep(note)?;
+                return Ok(Sealed {
+                    checkpoint,
+                    note: note.clone(),
+                    added,
+                    closed,
+                });
+            }
+            let proof = match newest {
+                Some(last) if last.size() <= checkpoint.size() => {
+                    self.consistency(last.size(), checkpoint.size()).await?
+                }
+                _ => Vec::new(),
+            };
+            let note = checkpoint.sign_after(newest, &proof, &keys)?;
+            let row = KeptCheckpoint {
+                origin: origin.number,
+                size: checkpoint.size(),
+                note: note.to_string(),
+                at_ms: now_ms,
+            };
+            let after = signed.map(Checkpoint::size);
+            if !self.log().keep_checkpoint(&row, after).await? {
+                return Err(SealError::Busy);
+            }
+            self.keep(&note)?;
+            return Ok(Sealed {
+                checkpoint,
+                note,
+                added,
+                closed,
+            });
+        }
+    }
+
+    /// Adds everything that is committed to the tree.
+    async fn integrate(&self) -> Result<(LogState, Frontier, u64), SealError> {
+        let log = self.log();
+        let mut state = log.log_state().await?;
+        let tiles = log.tiles(Frontier::tiles(state.integrated)).await?;
+        let mut frontier = Frontier::load(state.integrated, &tiles)?;
+        let mut added = 0;
+        while state.integrated < state.size {
+            let envelopes = log.envelopes(state.integrated, CHUNK).await?;
+            if envelopes.is_empty() {
+                let cause = format!("event {} is not there", state.integrated);
+                return Err(SealError::Damaged(cause));
+            }
+            let from = state.integrated;
+            let tiles = frontier.append(envelopes.iter().map(|e| leaf_hash(e)));
+            let to = frontier.size();
+            if !self.lease().await? || !log.integrate(&self.holder, from, to, tiles).await? {
+                return Err(SealError::Busy);
+            }
+            state.integrated = to;
+            state.size = state.size.max(to);
+            added += to - from;
+        }
+        Ok((state, frontier, added))
+    }
+
+    /// The newest checkpoint in the ledger, and who signs it.
+    async fn last(
+        &self,
+        origin: &LogOrigin,
+    ) -> Result<Option<(Checkpoint, SignedNote, Vec<VerifierKey>)>, SealError> {
+        let last = self.log().checkpoint(origin.number, WhichCheckpoint::Last);
+        let Some(last) = last.await? else {
+            return Ok(None);
+        };
+        let note = SignedNote::parse(last.note.as_bytes()).map_err(CheckpointError::from)?;
+        let keys = self.authority.log_keys();
+        let keys = keys.published(self.clock.now_ms()).await?.into_iter();
+        let known: Vec<VerifierKey> = keys.map(|k| k.key).collect();
+        let (checkpoint, signers) = Checkpoint::open(&note, &known)?;
+        if checkpoint.origin() != origin.name || checkpoint.size() != last.size {
+            return Err(CheckpointError::KeyName.into());
+        }
+        let signers = signers.into_iter().cloned().collect();
+        Ok(Some((checkpoint, note, signers)))
+    }
+
+    /// Whether a kept checkpoint says something that this log does not contain. Who signed it does
+    /// not matter here: to go on under another name is always honest.
+    async fn is_ahead(&self, kept: &Checkpoint, state: &LogState) -> Result<bool, SealError> {
+        if kept.origin() != state.origin.name {
+            return Ok(is_later(kept.origin(), &state.origin));
+        }
+        if kept.size() > state.integrated {
+            return Ok(true);
+        }
+        let tree = |size| async move {
+            let tiles = self.log().tiles(Frontier::tiles(size)).await?;
+            Ok::<_, SealError>(Frontier::load(size, &tiles)?.root())
+        };
+        Ok(tree(kept.size()).await? != *kept.root())
+    }
+
+    async fn restart(&self, origin: &LogOrigin, kept: &Checkpoint) -> Result<(), SealError> {
+        tracing::error!(
+            closed = origin.name,
+            "the log does not contain what was signed of it: it was put back from an older copy, \
+             or changed; it goes on under another name"
+        );
+        let call = AdminCall::LogRestart {
+            closed: origin.clone(),
+            number: later(kept.origin(), origin).unwrap_or(origin.number) + 1,
+            last: kept.text(),
+        };
+        let operator = self.authority.at_hand(&self.root);
+        let done = self
+            .authority
+            .perform(&operator, Call::Admin(Box::new(call)))
+            .await;
+        done.map(|_| ()).map_err(SealError::Restart)
+    }
+
+    async fn consistency(
+        &self,
+        old: u64,
+        size: u64,
+    ) -> Result<Vec<crate::audit::tree::Hash>, SealError> {
+        let none = std::collections::BTreeMap::new();
+        let wanted = Tree::new(size, &none)?.consistency_tiles(old)?;
+        let tiles = self.log().tiles(wanted).await?;
+        Ok(Tree::new(size, &tiles)?.consistency(old)?)
+    }
+
+    /// The checkpoint in the file, if there is one.
+    fn kept(&self) -> Result<Option<Checkpoint>, SealError> {
+        let wrong = |cause: String| SealError::Kept {
+            path: self.kept.clone(),
+            cause,
+        };
+        let bytes = match std::fs::read(&self.kept) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(wrong(error.to_string())),
+        };
+        let note = SignedNote::parse(&bytes).map_err(|e: NoteError| wrong(e.to_string()))?;
+        let checkpoint = Checkpoint::from_text(note.text()).map_err(|e| wrong(e.to_string()))?;
+        Ok(Some(checkpoint))
+    }
+
+    fn keep(&self, note: &SignedNote) -> Result<(), SealError> {
+        let text = note.to_string();
+        if std::fs::read(&self.kept).is_ok_and(|there| there == text.as_bytes()) {
+            return Ok(());
+        }
+        let kept = crate::folder::replace_private(&self.kept, text.as_bytes());
+        kept.map_err(|problem| SealError::Kept {
+            path: self.kept.clone(),
+            cause: problem.cause,
+        })
+    }
+}
+
+/// The number of an origin that is a later one of the same log.
+fn later(name: &str, origin: &LogOrigin) -> Option<u32> {
+    let base = origin.name.strip_suffix(&origin.number.to_string())?;
+    let number: u32 = name.strip_prefix(base)?.parse().ok()?;
+    (number > origin.number).then_some(number)
+}
+
+fn is_later(name: &str, origin: &LogOrigin) -> bool {
+    later(name, origin).is_some()
+}
+
+/// Where a folder keeps its last checkpoint beside the ledger.
+pub fn kept_in(dir: &Path) -> PathBuf {
+    dir.join("checkpoint")
+}

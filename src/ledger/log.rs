@@ -1,0 +1,249 @@
+//! The tree over the log and what was signed of it.
+//!
+//! The tree is built in transactions of its own, beside the writer's: it only takes what is
+//! committed, and what it writes nobody else does.
+
+use super::rows::{self, Columns, whole};
+use super::sqlite::{SqliteLedger, failed};
+use super::{open, pool::Pool};
+use crate::audit::tree::{Tile, TileId, Wanted};
+use crate::authority::ports::{
+    KeptCheckpoint, Later, Lease, LedgerError, LogOrigin, LogState, SealedLog, WhichCheckpoint,
+};
+use rusqlite::{Connection, OptionalExtension as _, Result, Transaction, TransactionBehavior};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A read or write that may take milliseconds changes threads.
+async fn elsewhere<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T, LedgerError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let done = done.map_err(|error| LedgerError::Failed(error.to_string()))?;
+    done.map_err(|error| failed(&error))
+}
+
+impl SqliteLedger {
+    fn look<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Later<'_, Result<T, LedgerError>> {
+        let pool: Arc<Pool> = Arc::clone(&self.pool);
+        Box::pin(elsewhere(move || pool.snapshot(read)))
+    }
+
+    fn write<T: Send + 'static>(
+        &self,
+        write: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
+    ) -> Later<'_, Result<T, LedgerError>> {
+        let path: PathBuf = self.path.clone();
+        Box::pin(elsewhere(move || {
+            let mut connection = open::writing(&path)?;
+            let behavior = TransactionBehavior::Immediate;
+            let transaction = connection.transaction_with_behavior(behavior)?;
+            let done = write(&transaction)?;
+            transaction.commit()?;
+            Ok(done)
+        }))
+    }
+}
+
+impl SealedLog for SqliteLedger {
+    fn log_state(&self) -> Later<'_, Result<LogState, LedgerError>> {
+        self.look(state)
+    }
+
+    fn envelopes(&self, from: u64, most: u32) -> Later<'_, Result<Vec<Vec<u8>>, LedgerError>> {
+        self.look(move |c| envelopes(c, from, most))
+    }
+
+    fn tiles(
+        &self,
+        wanted: BTreeSet<Wanted>,
+    ) -> Later<'_, Result<BTreeMap<TileId, Tile>, LedgerError>> {
+        self.look(move |c| {
+            let found = wanted.iter().map(|wanted| tile(c, wanted.id));
+            let found = found.collect::<Result<Vec<_>>>()?.into_iter().flatten();
+            Ok(found.map(|tile| (tile.id(), tile)).collect())
+        })
+    }
+
+    fn lease<'a>(&'a self, lease: Lease<'a>) -> Later<'a, Result<bool, LedgerError>> {
+        let holder = lease.holder.to_owned();
+        self.write(move |t| {
+            // One that ends later than it could is of a clock that was put back.
+            let latest = lease.until_ms;
+            let sql = "UPDATE log_head SET lease_holder = ?1, lease_until_ms = ?2 WHERE id = 1 \
+                       AND (lease_holder IS NULL OR lease_holder = ?1 \
+                            OR lease_until_ms <= ?3 OR lease_until_ms > ?2)";
+            Ok(t.execute(sql, (holder, latest, lease.now_ms))? == 1)
+        })
+    }
+
+    fn release<'a>(&'a self, holder: &'a str) -> Later<'a, Result<(), LedgerError>> {
+        let holder = holder.to_owned();
+        self.write(move |t| {
+            let sql = "UPDATE log_head SET lease_holder = NULL WHERE id = 1 AND lease_holder = ?1";
+            t.execute(sql, [holder]).map(|_| ())
+        })
+    }
+
+    fn integrate<'a>(
+        &'a self,
+        holder: &'a str,
+        from: u64,
+        to: u64,
+        tiles: Vec<Tile>,
+    ) -> Later<'a, Result<bool, LedgerError>> {
+        let holder = holder.to_owned();
+        self.write(move |t| {
+            let sql = "UPDATE log_head SET integrated = ?2 \
+                       WHERE id = 1 AND integrated = ?1 AND lease_holder = ?3";
+            if t.execute(sql, (whole(from)?, whole(to)?, holder))? == 0 {
+                return Ok(false);
+            }
+            tiles.iter().try_for_each(|tile| keep_tile(t, tile))?;
+            Ok(true)
+        })
+    }
+
+    fn checkpoint(
+        &self,
+        origin: u32,
+        which: WhichCheckpoint,
+    ) -> Later<'_, Result<Option<KeptCheckpoint>, LedgerError>> {
+        self.look(move |c| checkpoint(c, origin, which))
+    }
+
+    fn keep_checkpoint<'a>(
+        &'a self,
+        checkpoint: &'a KeptCheckpoint,
+        after: Option<u64>,
+    ) -> Later<'a, Result<bool, LedgerError>> {
+        let new = checkpoint.clone();
+        self.write(move |t| {
+            let newest = "SELECT max(size) FROM log_checkpoint WHERE origin = ?1";
+            let newest: Option<i64> = t.query_row(newest, [new.origin], |r| r.get(0))?;
+            if newest != after.map(whole).transpose()? {
+                return Ok(false);
+            }
+            let sql = "INSERT INTO log_checkpoint (origin, size, note, at_ms) \
+                       VALUES (?1, ?2, ?3, ?4) \
+                       ON CONFLICT DO UPDATE SET note = excluded.note, at_ms = excluded.at_ms";
+            t.execute(sql, (new.origin, whole(new.size)?, new.note, new.at_ms))?;
+            Ok(true)
+        })
+    }
+
+    fn sweep(&self, most: u32) -> Later<'_, Result<bool, LedgerError>> {
+        self.write(move |t| sweep(t, most))
+    }
+}
+
+pub(super) fn state(c: &Connection) -> Result<LogState> {
+    let sql = "SELECT integrated, pruned, swept, next_seq FROM log_head, audit_head";
+    let numbers =
+        |r: &mut Columns<'_, '_>| Ok([r.unsigned()?, r.unsigned()?, r.unsigned()?, r.unsigned()?]);
+    let found = rows::one(c, sql, [], numbers)?;
+    let [integrated, pruned, swept, size] = found.ok_or_else(|| rows::broken("log head"))?;
+    let sql = "SELECT number, name FROM log_origin ORDER BY number DESC LIMIT 1";
+    let origin = rows::one(c, sql, [], |r| {
+        Ok(LogOrigin {
+            number: r.take()?,
+            name: r.take()?,
+        })
+    })?;
+    Ok(LogState {
+        origin: origin.ok_or_else(|| rows::broken("log origin"))?,
+        size,
+        integrated,
+        pruned,
+        swept,
+    })
+}
+
+/// Rows from a place on; a place without a row is an error, since the log has no gaps.
+pub(super) fn envelopes(c: &Connection, from: u64, most: u32) -> Result<Vec<Vec<u8>>> {
+    let sql = "SELECT seq, envelope FROM audit_event WHERE seq >= ?1 ORDER BY seq LIMIT ?2";
+    let found = rows::all(c, sql, (whole(from)?, most), rows::event)?;
+    let mut next = from;
+    let mut envelopes = Vec::with_capacity(found.len());
+    for event in found {
+        if event.seq != next {
+            return Err(rows::broken("place in the log"));
+        }
+        next += 1;
+        envelopes.push(event.envelope);
+    }
+    Ok(envelopes)
+}
+
+pub(super) fn tile(c: &Connection, id: TileId) -> Result<Option<Tile>> {
+    let sql = "SELECT hashes FROM log_tile WHERE level = ?1 AND place = ?2";
+    let hashes = rows::one(
+        c,
+        sql,
+        (id.level, whole(id.index)?),
+        rows::single::<Vec<u8>>,
+    )?;
+    let tile = hashes.map(|h| Tile::from_bytes(id, &h).map_err(|_| rows::broken("tile")));
+    tile.transpose()
+}
+
+fn keep_tile(c: &Connection, tile: &Tile) -> Result<()> {
+    let sql = "INSERT INTO log_tile (level, place, hashes) VALUES (?1, ?2, ?3) \
+               ON CONFLICT DO UPDATE SET hashes = excluded.hashes";
+    let (id, hashes) = (tile.id(), tile.to_bytes());
+    let mut statement = c.prepare_cached(sql)?;
+    statement
+        .execute((id.level, whole(id.index)?, hashes))
+        .map(|_| ())
+}
+
+pub(super) fn checkpoint(
+    c: &Connection,
+    origin: u32,
+    which: WhichCheckpoint,
+) -> Result<Option<KeptCheckpoint>> {
+    let (condition, order, size) = match which {
+        WhichCheckpoint::Last => ("size >= ?2", "DESC", 0),
+        WhichCheckpoint::Covering(seq) => ("size > ?2", "ASC", whole(seq)?),
+        WhichCheckpoint::Of(size) => ("size = ?2", "ASC", whole(size)?),
+    };
+    let sql = format!(
+        "SELECT origin, size, note, at_ms FROM log_checkpoint \
+         WHERE origin = ?1 AND {condition} ORDER BY size {order} LIMIT 1"
+    );
+    rows::one(c, &sql, (origin, size), |r| {
+        Ok(KeptCheckpoint {
+            origin: r.take()?,
+            size: r.unsigned()?,
+            note: r.take()?,
+            at_ms: r.take()?,
+        })
+    })
+}
+
+/// Removes pruned events in the order of the log, and what agents stated in them.
+fn sweep(t: &Transaction<'_>, most: u32) -> Result<bool> {
+    let sql = "SELECT pruned, swept FROM log_head WHERE id = 1";
+    let (pruned, swept): (i64, i64) = t.query_row(sql, [], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    let until = pruned.min(swept.saturating_add(i64::from(most)));
+    let sql = "DELETE FROM statement WHERE event_id IN \
+               (SELECT event_id FROM audit_event WHERE seq >= ?1 AND seq < ?2)";
+    t.execute(sql, (swept, until))?;
+    t.execute(
+        "DELETE FROM audit_event WHERE seq >= ?1 AND seq < ?2",
+        (swept, until),
+    )?;
+    t.execute("UPDATE log_head SET swept = ?1 WHERE id = 1", [until])?;
+    Ok(until == pruned)
+}
+
+/// The number of the origin in use; 0 before the first.
+pub(super) fn origin_number(c: &Connection) -> Result<u32> {
+    let sql = "SELECT max(number) FROM log_origin";
+    let number: Option<Option<u32>> = c.query_row(sql, [], |r| r.get(0)).optional()?;
+    Ok(number.flatten().unwrap_or(0))
+}

@@ -1,0 +1,137 @@
+//! The sealed log over HTTP: its keys for anyone, checkpoint and proofs for those who may read.
+
+use super::audit::{Visit, refuse};
+use super::{App, caps};
+use crate::authority::calls::Answer;
+use crate::authority::refusal::{Cause, Refusal};
+use crate::authority::sealed::NotProved;
+use axum::extract::{ConnectInfo, Query, State};
+use axum::response::{IntoResponse as _, Response};
+use http::header::CACHE_CONTROL;
+use http::{HeaderMap, Uri};
+use serde::Deserialize;
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Which entry, in which tree.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entry {
+    event_id: Option<String>,
+    seq: Option<u64>,
+    size: Option<u64>,
+}
+
+/// From which tree to which.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Growth {
+    from: u64,
+    to: Option<u64>,
+}
+
+type Given<T> = Result<Query<T>, axum::extract::rejection::QueryRejection>;
+type Peer = ConnectInfo<SocketAddr>;
+
+fn wanted<T>(given: Given<T>) -> Result<T, Cause> {
+    given
+        .map(|Query(asked)| asked)
+        .map_err(|_| Cause::RequestMalformed)
+}
+
+fn answer(proved: Result<Value, NotProved>) -> Response {
+    match proved.map_err(NotProved::into_problem) {
+        Ok(proof) => axum::Json(proof).into_response(),
+        Err(Ok(problem)) => caps::answer(&Answer::Invalid(problem)),
+        Err(Err(refusal)) => refuse(&refusal),
+    }
+}
+
+pub(super) async fn log_key(State(app): State<Arc<App>>) -> Response {
+    match app.authority.log_key().await {
+        Ok(keys) => {
+            let cache = [(CACHE_CONTROL, "public, max-age=60")];
+            (cache, axum::Json(keys)).into_response()
+        }
+        Err(refusal) => refuse(&refusal),
+    }
+}
+
+pub(super) async fn checkpoint(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): Peer,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    let visit = Visit {
+        app: &app,
+        peer,
+        uri: &uri,
+        headers: &headers,
+    };
+    let newest = async {
+        visit.enter(Ok(None), false).await?;
+        let signed = app.authority.last_checkpoint().await?;
+        let signed = signed.ok_or(NotProved::NotSealed)?;
+        let key = app.authority.signer(&signed.note).await?;
+        Ok(signed.to_json(key.as_ref()))
+    };
+    answer(newest.await)
+}
+
+pub(super) async fn inclusion(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): Peer,
+    uri: Uri,
+    headers: HeaderMap,
+    given: Given<Entry>,
+) -> Response {
+    let visit = Visit {
+        app: &app,
+        peer,
+        uri: &uri,
+        headers: &headers,
+    };
+    let asked = wanted(given).and_then(|entry| match (entry.event_id, entry.seq) {
+        (Some(id), None) => Ok((Err(id), entry.size)),
+        (None, Some(seq)) => Ok((Ok(seq), entry.size)),
+        _ => Err(Cause::RequestMalformed),
+    });
+    let proof = async {
+        let known = asked.as_ref().map(|_| None).map_err(|cause| *cause);
+        let reader = visit.enter(known, false).await?;
+        let (place, size) = asked.map_err(Refusal::from)?;
+        let reading = &reader.reading;
+        let seq = match place {
+            Ok(seq) if app.authority.may_see(reading, seq).await? => seq,
+            Ok(_) => return Err(NotProved::NotThere),
+            Err(id) => app.authority.place_of(reading, &id).await?,
+        };
+        app.authority.inclusion(seq, size).await
+    };
+    answer(proof.await)
+}
+
+pub(super) async fn consistency(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): Peer,
+    uri: Uri,
+    headers: HeaderMap,
+    given: Given<Growth>,
+) -> Response {
+    let visit = Visit {
+        app: &app,
+        peer,
+        uri: &uri,
+        headers: &headers,
+    };
+    let asked = wanted(given);
+    let proof = async {
+        let known = asked.as_ref().map(|_| None).map_err(|cause| *cause);
+        visit.enter(known, false).await?;
+        let asked = asked.map_err(Refusal::from)?;
+        app.authority.consistency(asked.from, asked.to).await
+    };
+    answer(proof.await)
+}
