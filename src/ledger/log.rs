@@ -167,16 +167,12 @@ pub(super) fn state(c: &Connection) -> Result<LogState> {
 pub(super) fn envelopes(c: &Connection, from: u64, most: u32) -> Result<Vec<Vec<u8>>> {
     let sql = "SELECT seq, envelope FROM audit_event WHERE seq >= ?1 ORDER BY seq LIMIT ?2";
     let found = rows::all(c, sql, (whole(from)?, most), rows::event)?;
-    let mut next = from;
-    let mut envelopes = Vec::with_capacity(found.len());
-    for event in found {
-        if event.seq != next {
-            return Err(rows::broken("place in the log"));
-        }
-        next += 1;
-        envelopes.push(event.envelope);
-    }
-    Ok(envelopes)
+    let places = (from..).zip(found);
+    let envelopes = places.map(|(place, event)| {
+        let there = (event.seq == place).then_some(event.envelope);
+        there.ok_or_else(|| rows::broken("place in the log"))
+    });
+    envelopes.collect()
 }
 
 pub(super) fn tile(c: &Connection, id: TileId) -> Result<Option<Tile>> {

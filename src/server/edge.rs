@@ -166,7 +166,7 @@ mod tests {
             allowed_hosts: hosts.iter().map(|h| (*h).to_owned()).collect(),
             allowed_origins: vec!["https://console.example.com".into()],
             proxies: super::super::Proxies::default(),
-            seal_every: std::time::Duration::from_secs(120),
+            seal_every: std::time::Duration::from_mins(2),
         })
     }
 

@@ -237,18 +237,17 @@ async fn seal(sealer: Sealer, every: Duration, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
         }
         match sealer.seal(Duration::ZERO).await {
-            Ok(sealed) if sealed.added > 0 => {
-                let checkpoint = &sealed.checkpoint;
+            Ok(done) if done.added > 0 => {
                 tracing::info!(
-                    size = checkpoint.size(),
-                    added = sealed.added,
+                    size = done.checkpoint.size(),
+                    added = done.added,
                     "the log is sealed"
                 );
             }
             // Somebody else is at it, which is as good.
             Ok(_) | Err(SealError::Busy) => {}
             Err(error) => {
-                tracing::error!(%error, "the log was not sealed; `agentkeys audit fsck` looks")
+                tracing::error!(%error, "the log was not sealed; `agentkeys audit fsck` looks");
             }
         }
         if let Err(error) = sealer.sweep().await {

@@ -125,7 +125,7 @@ impl Fixture {
             allowed_hosts: vec![],
             allowed_origins: vec![],
             proxies: Proxies::default(),
-            seal_every: std::time::Duration::from_secs(120),
+            seal_every: std::time::Duration::from_mins(2),
         };
         let server = wait(async {
             let folder = Folder::open(&house.dir(), ENDLESS).await?;
