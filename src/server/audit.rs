@@ -1,6 +1,6 @@
 //! The audit log over HTTP: a page of events, or the live feed.
 
-use super::knock::header;
+use super::knock::{Visit, header};
 use super::streams::Seat;
 use super::{App, edge};
 use crate::authority::admit::{Header, Knock, Wants};
@@ -12,7 +12,7 @@ use crate::authority::principal::Principal;
 use crate::authority::refusal::{Cause, Refusal};
 use crate::authority::words::{Door, Namespace, Rail};
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Query, State};
+use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName};
@@ -20,7 +20,6 @@ use http::{HeaderMap, Uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -85,7 +84,7 @@ impl Filters {
 /// What a reader asks for.
 struct Asked<'a> {
     app: &'a Arc<App>,
-    peer: SocketAddr,
+    visit: &'a Visit,
     uri: &'a Uri,
     headers: &'a HeaderMap,
     given: &'a Given,
@@ -104,8 +103,6 @@ impl Asked<'_> {
     /// Lets a reader in and puts the read on record.
     async fn open(self, feed: bool) -> Result<Opened, Refusal> {
         let authority = &self.app.authority;
-        let source = self.app.proxies.source(self.peer, self.headers);
-        let source = source.to_string();
         let resumed = if feed {
             resumed(self.headers)
         } else {
@@ -119,7 +116,7 @@ impl Asked<'_> {
             asked: "audit.read",
             found: broken.then_some(Cause::RequestMalformed),
             seen: None,
-            source: &source,
+            source: &self.visit.source,
             protocol: "http",
             door: Door::Http,
         };
@@ -187,14 +184,14 @@ fn refuse(refusal: &Refusal) -> Response {
 
 pub(super) async fn events(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    visit: Visit,
     uri: Uri,
     headers: HeaderMap,
     given: Given,
 ) -> Response {
     let asked = Asked {
         app: &app,
-        peer,
+        visit: &visit,
         uri: &uri,
         headers: &headers,
         given: &given,
@@ -216,14 +213,14 @@ pub(super) async fn events(
 
 pub(super) async fn stream(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    visit: Visit,
     uri: Uri,
     headers: HeaderMap,
     given: Given,
 ) -> Response {
     let asked = Asked {
         app: &app,
-        peer,
+        visit: &visit,
         uri: &uri,
         headers: &headers,
         given: &given,
