@@ -1,7 +1,7 @@
 //! Where caps are spent: the memory worker's own RPC shapes, with our JWS in `cap`.
 
 use super::knock::{Visit, header};
-use super::{App, edge};
+use super::{App, edge, rest};
 use crate::authority::Answer;
 use crate::authority::admit::{Header, Knock, Turned};
 use crate::authority::calls::spend::{Act, Endpoint};
@@ -72,10 +72,7 @@ async fn spend(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let body = edge::read(&app, &visit.source, body).await;
-    let body = body.and_then(|bytes| match crate::mcp::frame::strict(&bytes) {
-        Ok(Value::Object(map)) => Ok(map),
-        _ => Err(Cause::RequestMalformed),
-    });
+    let body = body.and_then(|bytes| rest::object(&bytes));
     let asked = body.as_ref().map_err(|cause| *cause).and_then(|body| {
         let cap = body.get("cap").and_then(Value::as_str);
         cap.zip(act(endpoint, body)).ok_or(Cause::RequestMalformed)
