@@ -135,17 +135,8 @@ pub fn parse_endpoint(text: &str) -> Result<PresentedToken, Malformed> {
     }
     let split = text.split_at_checked(80);
     let (body, crc) = split.ok_or(Malformed::Shape)?;
-    let (id, secret) = body.split_at_checked(16).ok_or(Malformed::Shape)?;
-    let id: TokenId = id.parse()?;
-    let secret = lower_hex::<32>(secret).ok_or(Malformed::Shape)?;
-    let crc = lower_hex::<4>(crc).ok_or(Malformed::Shape)?;
-    if crc != crc32fast::hash(body.as_bytes()).to_be_bytes() {
-        return Err(Malformed::Checksum);
-    }
-    Ok(PresentedToken {
-        id,
-        hash: sha256(&[ENDPOINT, &secret]),
-    })
+    let parts = body.split_at_checked(16).ok_or(Malformed::Shape)?;
+    presented(parts, (body, crc), ENDPOINT)
 }
 
 /// Reads a token from a header. Bounded, case-sensitive, without a look-up.
@@ -154,10 +145,20 @@ pub fn parse(text: &str) -> Result<PresentedToken, Malformed> {
         return Err(Malformed::TooLong);
     }
     let (body, crc) = text.rsplit_once('_').ok_or(Malformed::Shape)?;
-    let (id, secret) = body
+    let parts = body
         .strip_prefix(PREFIX)
         .and_then(|rest| rest.split_once('_'))
         .ok_or(Malformed::Shape)?;
+    presented(parts, (body, crc), b"")
+}
+
+/// A token of an id and a secret, when the checksum is that of its body. The label is what its
+/// kind hashes before the secret.
+fn presented(
+    (id, secret): (&str, &str),
+    (body, crc): (&str, &str),
+    label: &[u8],
+) -> Result<PresentedToken, Malformed> {
     let id: TokenId = id.parse()?;
     let secret = lower_hex::<32>(secret).ok_or(Malformed::Shape)?;
     let crc = lower_hex::<4>(crc).ok_or(Malformed::Shape)?;
@@ -166,7 +167,7 @@ pub fn parse(text: &str) -> Result<PresentedToken, Malformed> {
     }
     Ok(PresentedToken {
         id,
-        hash: sha256(&[&secret]),
+        hash: sha256(&[label, &secret]),
     })
 }
 

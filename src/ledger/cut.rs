@@ -28,8 +28,12 @@ struct Held {
     answer: Answer,
 }
 
+/// What time it is.
+pub(super) type Clock = Box<dyn Fn() -> Instant + Send>;
+
 /// What is left to do of erasures.
 pub(super) struct Cutter {
+    clock: Clock,
     /// When it is looked or tried next.
     due: Instant,
     /// The pause after the last try, while tries are in vain.
@@ -39,9 +43,10 @@ pub(super) struct Cutter {
 }
 
 impl Cutter {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(clock: Clock) -> Self {
         Self {
-            due: Instant::now(),
+            due: clock(),
+            clock,
             pause: None,
             held: Vec::new(),
         }
@@ -51,7 +56,7 @@ impl Cutter {
     pub(super) fn hold(&mut self, asker: Asker, answer: Answer) {
         // The next try is not brought forward: many erasures would take the writer's whole time.
         self.held.push(Held {
-            until: Instant::now() + HOLD,
+            until: (self.clock)() + HOLD,
             asker,
             answer,
         });
@@ -66,10 +71,10 @@ impl Cutter {
     /// Empties the log if somebody erased since it was last empty. To be called after each batch
     /// and when it is due.
     pub(super) fn work(&mut self, c: &Connection) {
-        if self.pause.is_none() || Instant::now() >= self.due {
+        if self.pause.is_none() || (self.clock)() >= self.due {
             self.attempt(c);
         }
-        let now = Instant::now();
+        let now = (self.clock)();
         let over = self.held.iter().take_while(|h| h.until <= now).count();
         self.answer(over);
     }
@@ -94,7 +99,7 @@ impl Cutter {
             (false, Some(last)) => Some((last * 2).min(LOOK)),
         };
         self.pause = pause;
-        self.due = Instant::now() + pause.unwrap_or(LOOK);
+        self.due = (self.clock)() + pause.unwrap_or(LOOK);
         if done {
             self.answer(self.held.len());
         }

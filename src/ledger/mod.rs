@@ -16,6 +16,7 @@ mod pool;
 mod read;
 mod rows;
 mod sqlite;
+mod turn;
 mod writer;
 
 pub use open::OpenError;

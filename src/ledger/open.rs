@@ -1,5 +1,6 @@
 //! Opening the file: what must be true of it before anything is read or written.
 
+use super::turn::Door;
 use refinery::{Migration, Runner};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
@@ -166,7 +167,10 @@ pub(super) fn prepare(path: &Path) -> Result<Connection, OpenError> {
         return Err(OpenError::NotThere(path.to_owned()));
     }
     private(path)?;
-    let _turn = turn(path)?;
+    // `SQLite` does not wait for another's change of the journal's mode or of the schema, it fails
+    // at once.
+    let door = door(path)?;
+    let _turn = door.wait().map_err(|e| at_folder(path, e))?;
     let mut connection = writing(path)?;
     let known = newest(&migrations()?);
     // Read before anything is written: a newer file must stay as it is.
@@ -179,16 +183,16 @@ pub(super) fn prepare(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// Waits until nobody else prepares a ledger in this folder. `SQLite` does not wait for another's
-/// change of the journal's mode or of the schema, it fails at once. Dropped with the process by the
-/// kernel; on the folder, because closing a second handle to the file itself drops `SQLite`'s locks.
-fn turn(path: &Path) -> Result<File, OpenError> {
-    let folder = folder_of(path);
-    let locked = File::open(folder).and_then(|f| f.lock().map(|()| f));
-    locked.map_err(|error| OpenError::Io {
-        path: folder.to_owned(),
+/// The door at which writers of a ledger queue.
+pub(super) fn door(path: &Path) -> Result<Door, OpenError> {
+    Door::of(folder_of(path)).map_err(|e| at_folder(path, e))
+}
+
+fn at_folder(path: &Path, error: std::io::Error) -> OpenError {
+    OpenError::Io {
+        path: folder_of(path).to_owned(),
         error,
-    })
+    }
 }
 
 /// Switches to write-ahead logging, and looks whether that happened.

@@ -83,7 +83,9 @@ impl SqliteLedger {
             customers: options.customer_queue,
             strangers: options.stranger_queue,
         };
-        let writer = Writer::start(connection, room, size.clone()).map_err(OpenError::Thread)?;
+        let door = open::door(path)?;
+        let writer = Writer::start(connection, door, room, size.clone());
+        let writer = writer.map_err(OpenError::Thread)?;
         Ok(Self {
             writer,
             poller: Mutex::new(None),

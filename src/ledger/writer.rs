@@ -2,6 +2,7 @@
 //! with one sync, and only then answers them all.
 
 use super::cut::Cutter;
+use super::turn::Door;
 use super::{apply, guard, rows};
 use crate::authority::event::Event;
 use crate::authority::ports::{Committed, Effect, Lane, LedgerError, Unit};
@@ -83,6 +84,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn start(
         connection: Connection,
+        door: Door,
         room: Room,
         size: watch::Sender<u64>,
     ) -> std::io::Result<Self> {
@@ -94,8 +96,9 @@ impl Writer {
                 let alive = alive;
                 let batches = Batches {
                     connection,
+                    door,
                     size,
-                    cutter: Cutter::new(),
+                    cutter: Cutter::new(Box::new(Instant::now)),
                 };
                 batches.run(&alive.0);
             })?;
@@ -204,6 +207,7 @@ struct Told {
 
 struct Batches {
     connection: Connection,
+    door: Door,
     size: watch::Sender<u64>,
     cutter: Cutter,
 }
@@ -291,7 +295,9 @@ impl Batches {
         let c = &self.connection;
         // The write lock is held from here to the commit, against other processes too, so the
         // places taken below are the next ones.
+        let turn = self.door.turn();
         c.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        drop(turn);
         let first = rows::whole(rows::log_size(c)?)?;
         let mut next = first;
         let mut answers = Vec::with_capacity(units.len());

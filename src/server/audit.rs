@@ -1,6 +1,6 @@
 //! The audit log over HTTP: a page of events, or the live feed.
 
-use super::knock::header;
+use super::knock::{Visit, header};
 use super::streams::Seat;
 use super::{App, edge};
 use crate::authority::admit::{Header, Knock, Wants};
@@ -12,7 +12,7 @@ use crate::authority::principal::Principal;
 use crate::authority::refusal::{Cause, Refusal};
 use crate::authority::words::{Door, Namespace, Rail};
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Query, State};
+use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName};
@@ -20,7 +20,6 @@ use http::{HeaderMap, Uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -83,9 +82,9 @@ impl Filters {
 }
 
 /// A reader at the door.
-pub(super) struct Visit<'a> {
+pub(super) struct Asking<'a> {
     pub(super) app: &'a Arc<App>,
-    pub(super) peer: SocketAddr,
+    pub(super) visit: &'a Visit,
     pub(super) uri: &'a Uri,
     pub(super) headers: &'a HeaderMap,
 }
@@ -98,7 +97,7 @@ pub(super) struct Reader {
     _seat: Option<Seat>,
 }
 
-impl Visit<'_> {
+impl Asking<'_> {
     /// Lets a reader in and puts the read on record: one about all actors, or about one.
     pub(super) async fn enter(
         self,
@@ -106,16 +105,15 @@ impl Visit<'_> {
         feed: bool,
     ) -> Result<Reader, Refusal> {
         let authority = &self.app.authority;
-        let source = self.app.proxies.source(self.peer, self.headers);
-        let source = source.to_string();
+        let found = self.visit.found();
         let knock = Knock {
             authorization: header(self.headers, AUTHORIZATION),
             actor: Header::Absent,
             argument: None,
             asked: "audit.read",
-            found: actor.err(),
-            seen: None,
-            source: &source,
+            found: found.map(|(cause, _)| cause).or(actor.err()),
+            seen: found.map(|(_, seen)| seen),
+            source: &self.visit.source,
             protocol: "http",
             door: Door::Http,
         };
@@ -196,19 +194,19 @@ pub(super) fn refuse(refusal: &Refusal) -> Response {
 
 pub(super) async fn events(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    visit: Visit,
     uri: Uri,
     headers: HeaderMap,
     given: Given,
 ) -> Response {
-    let visit = Visit {
+    let asking = Asking {
         app: &app,
-        peer,
+        visit: &visit,
         uri: &uri,
         headers: &headers,
     };
     let page = async {
-        let (reader, mut filter) = visit.open(&given, false).await?;
+        let (reader, mut filter) = asking.open(&given, false).await?;
         let size = app.authority.log_size().await?;
         filter.until_seq = Some(size);
         let events = app.authority.events(&reader.reading, &filter).await?;
@@ -223,19 +221,19 @@ pub(super) async fn events(
 
 pub(super) async fn stream(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    visit: Visit,
     uri: Uri,
     headers: HeaderMap,
     given: Given,
 ) -> Response {
-    let visit = Visit {
+    let asking = Asking {
         app: &app,
-        peer,
+        visit: &visit,
         uri: &uri,
         headers: &headers,
     };
     let opened = async {
-        let (reader, mut filter) = visit.open(&given, true).await?;
+        let (reader, mut filter) = asking.open(&given, true).await?;
         let size = app.authority.log_size().await?;
         filter.from_seq = Some(filter.from_seq.unwrap_or(size));
         filter.limit = CHUNK;

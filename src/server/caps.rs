@@ -1,7 +1,7 @@
 //! Where caps are spent: the memory worker's own RPC shapes, with our JWS in `cap`.
 
-use super::knock::header;
-use super::{App, edge};
+use super::knock::{Visit, header};
+use super::{App, edge, rest};
 use crate::authority::Answer;
 use crate::authority::admit::{Header, Knock, Turned};
 use crate::authority::calls::spend::{Act, Endpoint};
@@ -9,43 +9,40 @@ use crate::authority::refusal::Cause;
 use crate::authority::words::Door;
 use crate::secret::Secret;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use http::header::AUTHORIZATION;
 use http::{Request, StatusCode};
 use serde_json::{Map, Value, json};
-use std::net::SocketAddr;
 use std::sync::Arc;
-
-type Peer = ConnectInfo<SocketAddr>;
 
 pub(super) async fn memory_get(
     app: State<Arc<App>>,
-    peer: Peer,
+    visit: Visit,
     request: Request<Body>,
 ) -> Response {
-    spend(app, peer, request, Endpoint::MemoryGet).await
+    spend(app, visit, request, Endpoint::MemoryGet).await
 }
 
 pub(super) async fn memory_put(
     app: State<Arc<App>>,
-    peer: Peer,
+    visit: Visit,
     request: Request<Body>,
 ) -> Response {
-    spend(app, peer, request, Endpoint::MemoryPut).await
+    spend(app, visit, request, Endpoint::MemoryPut).await
 }
 
-pub(super) async fn redeem(app: State<Arc<App>>, peer: Peer, request: Request<Body>) -> Response {
-    spend(app, peer, request, Endpoint::Redeem).await
+pub(super) async fn redeem(app: State<Arc<App>>, visit: Visit, request: Request<Body>) -> Response {
+    spend(app, visit, request, Endpoint::Redeem).await
 }
 
 pub(super) async fn introspect(
     app: State<Arc<App>>,
-    peer: Peer,
+    visit: Visit,
     request: Request<Body>,
 ) -> Response {
-    spend(app, peer, request, Endpoint::Introspect).await
+    spend(app, visit, request, Endpoint::Introspect).await
 }
 
 /// What an endpoint's body asks for; nothing when a part is missing or is not what it must be.
@@ -69,21 +66,17 @@ fn act(endpoint: Endpoint, body: &Map<String, Value>) -> Option<Act> {
 
 async fn spend(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): Peer,
+    visit: Visit,
     request: Request<Body>,
     endpoint: Endpoint,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let body = edge::read(&app, peer, &parts.headers, body).await;
-    let body = body.and_then(|bytes| match crate::mcp::frame::strict(&bytes) {
-        Ok(Value::Object(map)) => Ok(map),
-        _ => Err(Cause::RequestMalformed),
-    });
+    let body = edge::read(&app, &visit.source, body).await;
+    let body = body.and_then(|bytes| rest::object(&bytes));
     let asked = body.as_ref().map_err(|cause| *cause).and_then(|body| {
         let cap = body.get("cap").and_then(Value::as_str);
         cap.zip(act(endpoint, body)).ok_or(Cause::RequestMalformed)
     });
-    let source = app.proxies.source(peer, &parts.headers).to_string();
     let knock = Knock {
         authorization: header(&parts.headers, AUTHORIZATION),
         actor: Header::Absent,
@@ -91,7 +84,7 @@ async fn spend(
         asked: endpoint.name(),
         found: None,
         seen: None,
-        source: &source,
+        source: &visit.source,
         protocol: "worker",
         door: Door::Worker,
     };

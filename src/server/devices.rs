@@ -1,6 +1,7 @@
 //! What a vendor's own backend does with its devices: lets one in with a parent's code, and takes
 //! one away.
 
+use super::knock::Visit;
 use super::rest::{self, Asked, object};
 use super::{App, edge};
 use crate::authority::admit::Wants;
@@ -10,12 +11,11 @@ use crate::authority::refusal::Cause;
 use crate::secret::Secret;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{ConnectInfo, Path, State};
+use axum::extract::{Path, State};
 use axum::response::Response;
 use http::Request;
 use serde::Deserialize;
 use serde_json::Value;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The body of a registration.
@@ -28,18 +28,18 @@ struct Register {
 
 pub(super) async fn register(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    visit: Visit,
     request: Request<Body>,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let body = edge::read(&app, peer, &parts.headers, body).await;
+    let body = edge::read(&app, &visit.source, body).await;
     let call = body.and_then(|bytes| registration(&bytes));
     let asked = Asked {
         tool: REGISTER,
         wants: Wants::Vendor,
         call,
     };
-    rest::answer(&app, peer, &parts, asked).await
+    rest::answer(&app, &visit, &parts, asked).await
 }
 
 fn registration(bytes: &[u8]) -> Result<Call, Cause> {
@@ -54,15 +54,15 @@ fn registration(bytes: &[u8]) -> Result<Call, Cause> {
 /// A device may be called `register` like any other.
 pub(super) async fn remove_register(
     app: State<Arc<App>>,
-    peer: ConnectInfo<SocketAddr>,
+    visit: Visit,
     request: Request<Body>,
 ) -> Response {
-    remove(app, peer, Ok(Path("register".to_owned())), request).await
+    remove(app, visit, Ok(Path("register".to_owned())), request).await
 }
 
 pub(super) async fn remove(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    visit: Visit,
     path: Result<Path<String>, PathRejection>,
     request: Request<Body>,
 ) -> Response {
@@ -76,5 +76,5 @@ pub(super) async fn remove(
         wants: Wants::Vendor,
         call,
     };
-    rest::answer(&app, peer, &parts, asked).await
+    rest::answer(&app, &visit, &parts, asked).await
 }

@@ -2,19 +2,19 @@
 //! how a refusal looks in HTTP; the message itself goes through the [`exchange`](super::exchange).
 
 use super::exchange::Came;
+use super::knock::Visit;
 use super::{App, Options};
 use crate::authority::refusal::{Cause, Refusal};
 use crate::authority::words::Door;
 use crate::mcp::frame::Frame;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::header::{ALLOW, HOST, ORIGIN};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use serde_json::Value;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,14 +84,8 @@ impl Names {
 
 /// A body, or why there is none. Nothing is known of the sender yet, so what it may hold is
 /// bounded in size, in time, by where it comes from, and over all who send at once.
-pub(super) async fn read(
-    app: &App,
-    peer: SocketAddr,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<Bytes, Cause> {
-    let source = app.proxies.source(peer, headers).to_string();
-    let _seat = app.reading.seat(&source).ok_or(Cause::RateLimited)?;
+pub(super) async fn read(app: &App, source: &str, body: Body) -> Result<Bytes, Cause> {
+    let _seat = app.reading.seat(source).ok_or(Cause::RateLimited)?;
     let whole = Limited::new(body, MAX_BODY).collect();
     match tokio::time::timeout(BODY_DEADLINE, whole).await {
         Err(_) => Err(Cause::BodyTimeout),
@@ -105,7 +99,7 @@ pub(super) async fn read(
 
 pub(super) async fn handle(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    visit: Visit,
     request: Request<Body>,
 ) -> Response {
     let stream = request.method() != Method::POST;
@@ -114,13 +108,11 @@ pub(super) async fn handle(
         return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "POST")]).into_response();
     }
     let (parts, body) = request.into_parts();
-    let read = read(&app, peer, &parts.headers, body).await;
-    let named = app.names.wrong(&parts);
-    let source = app.proxies.source(peer, &parts.headers).to_string();
+    let read = read(&app, &visit.source, body).await;
     let came = Came {
         door: Door::Http,
-        source: &source,
-        found: named.as_ref().map(|(cause, seen)| (*cause, seen.as_str())),
+        source: &visit.source,
+        found: visit.found(),
     };
     let frame = match &read {
         Ok(_) if stream => Frame::of_stream(),

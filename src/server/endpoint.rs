@@ -5,60 +5,45 @@
 //! The token is in the query because that protocol has no other place for it. It is never logged.
 
 use super::App;
-use super::exchange::{Came, connecting, knock};
+use super::exchange::{CONNECT, Came, knock};
+use super::knock::Visit;
 use super::session::{Session, bearer};
 use super::socket::{Ended, Got, MAX_FRAME, Put, Socket, Talk, code};
 use crate::authority::refusal::Cause;
 use crate::authority::words::Door;
 use crate::secret::Secret;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
-use axum::extract::{ConnectInfo, FromRequestParts as _, Query, Request, State};
+use axum::extract::{FromRequestParts as _, Query, Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use serde_json::Value;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The side of the robots: its messages are answered.
-pub(super) async fn call(
-    State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
-) -> Response {
-    accept(app, peer, request, None).await
+pub(super) async fn call(State(app): State<Arc<App>>, visit: Visit, request: Request) -> Response {
+    accept(app, visit, request, None).await
 }
 
 /// The side of the tools, which is taken: whoever opens it could shadow ours.
-pub(super) async fn tools(
-    State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
-) -> Response {
-    accept(app, peer, request, Some(Cause::RoleForbidden)).await
+pub(super) async fn tools(State(app): State<Arc<App>>, visit: Visit, request: Request) -> Response {
+    accept(app, visit, request, Some(Cause::RoleForbidden)).await
 }
 
-async fn accept(
-    app: Arc<App>,
-    peer: SocketAddr,
-    request: Request,
-    found: Option<Cause>,
-) -> Response {
+async fn accept(app: Arc<App>, visit: Visit, request: Request, found: Option<Cause>) -> Response {
     let (mut parts, _) = request.into_parts();
-    let named = app.names.wrong(&parts);
-    let source = app.proxies.source(peer, &parts.headers).to_string();
     let headers = tokens(&parts.uri);
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &app).await;
     // A browser of a stranger's page, and what is no socket, get none to read a reason from.
     let broken = upgrade.is_err().then_some((Cause::RequestMalformed, ""));
-    let wrong = named.as_ref().map(|(cause, seen)| (*cause, seen.as_str()));
+    let wrong = visit.found();
     let (Ok(upgrade), None) = (upgrade, wrong) else {
         let (cause, seen) = wrong.or(broken).unwrap_or((Cause::RequestMalformed, ""));
         let found = Some((cause, seen));
         let came = Came {
             door: Door::Relay,
-            source: &source,
+            source: &visit.source,
             found,
         };
         let refused = knock(&app.authority, &headers, came).await;
@@ -71,7 +56,7 @@ async fn accept(
     upgrade.on_upgrade(move |socket| async move {
         let tasks = app.sockets.clone();
         tasks
-            .track_future(serve(app, socket, headers, source, found))
+            .track_future(serve(app, socket, headers, visit.source, found))
             .await;
     })
 }
@@ -116,10 +101,7 @@ async fn serve(
         return;
     };
     let Some(_seat) = app.endpoints.seat(principal.token_id().unwrap_or_default()) else {
-        let refusal = app
-            .authority
-            .too_many(&principal, connecting(&headers, came).asked, 1)
-            .await;
+        let refusal = app.authority.too_many(&principal, CONNECT, 1).await;
         socket
             .put(Put::Close(code::REFUSED, refusal.cause.code()))
             .await;

@@ -107,20 +107,8 @@ pub(super) struct Came<'a> {
     pub(super) found: Option<(Cause, &'a str)>,
 }
 
-/// A bearer that has not said anything yet.
-pub(super) fn connecting<'a>(headers: &'a HeaderMap, came: Came<'a>) -> Knock<'a> {
-    Knock {
-        authorization: header(headers, AUTHORIZATION),
-        actor: Header::Absent,
-        argument: None,
-        asked: "connect",
-        found: came.found.map(|(cause, _)| cause),
-        seen: came.found.map(|(_, seen)| seen).filter(|s| !s.is_empty()),
-        source: came.source,
-        protocol: UNNAMED_VERSION,
-        door: came.door,
-    }
-}
+/// What a row says was asked for by a bearer that has not said anything yet.
+pub(super) const CONNECT: &str = "connect";
 
 /// Whether a bearer may speak, before it says anything; a refusal is on record.
 pub(super) async fn knock(
@@ -128,7 +116,17 @@ pub(super) async fn knock(
     headers: &HeaderMap,
     came: Came<'_>,
 ) -> Result<Principal, Cause> {
-    let knock = connecting(headers, came);
+    let knock = Knock {
+        authorization: header(headers, AUTHORIZATION),
+        actor: Header::Absent,
+        argument: None,
+        asked: CONNECT,
+        found: came.found.map(|(cause, _)| cause),
+        seen: came.found.map(|(_, seen)| seen).filter(|s| !s.is_empty()),
+        source: came.source,
+        protocol: UNNAMED_VERSION,
+        door: came.door,
+    };
     let admitted = authority.admit(&knock, Wants::VendorForActor).await;
     admitted.map_err(|turned| turned.refusal.cause)
 }

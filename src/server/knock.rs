@@ -1,10 +1,15 @@
 //! What a request carries, taken out of its headers. Nothing here is believed.
 
+use super::App;
 use crate::authority::admit::Header;
+use crate::authority::refusal::Cause;
+use axum::extract::{ConnectInfo, FromRequestParts};
 use http::HeaderMap;
 use http::header::HeaderName;
+use http::request::Parts;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// The header that names the actor.
 pub(super) const ACTOR: HeaderName = HeaderName::from_static("x-agentkeys-actor");
@@ -17,6 +22,38 @@ pub(super) fn header(headers: &HeaderMap, name: HeaderName) -> Header<'_> {
         (Some(_), Some(_)) => Header::Several,
         // Bytes beyond ASCII are not text in a header (RFC 9110 §5.5).
         (Some(value), None) => value.to_str().map_or(Header::Unreadable, Header::One),
+    }
+}
+
+/// Where a request came from and to, worked out once.
+#[derive(Debug)]
+pub(super) struct Visit {
+    /// Its address, behind our proxies.
+    pub(super) source: String,
+    /// The cause and what was seen, when it was sent to a name that is not ours.
+    pub(super) misnamed: Option<(Cause, String)>,
+}
+
+impl Visit {
+    /// The cause that the door found, and what it saw.
+    pub(super) fn found(&self) -> Option<(Cause, &str)> {
+        let misnamed = self.misnamed.as_ref();
+        misnamed.map(|(cause, seen)| (*cause, seen.as_str()))
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Visit {
+    type Rejection = <ConnectInfo<SocketAddr> as FromRequestParts<Arc<App>>>::Rejection;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        app: &Arc<App>,
+    ) -> Result<Self, Self::Rejection> {
+        let ConnectInfo(peer) = ConnectInfo::from_request_parts(parts, app).await?;
+        Ok(Self {
+            source: app.proxies.source(peer, &parts.headers).to_string(),
+            misnamed: app.names.wrong(parts),
+        })
     }
 }
 

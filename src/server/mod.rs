@@ -183,6 +183,9 @@ impl Server {
 impl Server {
     /// Keeps connections to relays until the shutdown.
     fn dial(&self, relays: Vec<relay::Connection>) {
+        if relays.is_empty() {
+            return;
+        }
         let tell: relay::Tell = Arc::new(|name, news| match news {
             relay::News::Serving => tracing::info!(connection = name, "served through its relay"),
             relay::News::Waiting {
@@ -197,8 +200,9 @@ impl Server {
                 );
             }
         });
-        let relay = Arc::new(relay::Relay::new(
+        let relay = Arc::new(relay::Relay::over(
             Arc::clone(&self.app.authority),
+            Arc::clone(&self.app.exchange),
             self.app.shutdown.clone(),
             tell,
         ));

@@ -1,6 +1,7 @@
 //! What a parent changes over HTTP: grants and erasure of its own actors. Nobody else changes
 //! anything here; the operator has the command line.
 
+use super::knock::Visit;
 use super::rest::{self, Asked, object};
 use super::{App, edge};
 use crate::authority::admit::Wants;
@@ -11,12 +12,11 @@ use crate::authority::refusal::Cause;
 use crate::authority::words::{Namespace, NamespaceSet};
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{ConnectInfo, Path, State};
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use http::{Request, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// What is done to an actor.
@@ -64,7 +64,7 @@ struct Rights {
 
 pub(super) async fn change(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    visit: Visit,
     path: Result<Path<(String, String)>, PathRejection>,
     request: Request<Body>,
 ) -> Response {
@@ -75,7 +75,7 @@ pub(super) async fn change(
     };
     let (parts, body) = request.into_parts();
     let call = match path {
-        Ok(Path((actor, _))) => edge::read(&app, peer, &parts.headers, body)
+        Ok(Path((actor, _))) => edge::read(&app, &visit.source, body)
             .await
             .and_then(|bytes| call(actor, change, &bytes)),
         Err(_) => Err(Cause::RequestMalformed),
@@ -85,7 +85,7 @@ pub(super) async fn change(
         wants: Wants::Parent,
         call: call.map(|call| Call::Admin(Box::new(call))),
     };
-    rest::answer(&app, peer, &parts, asked).await
+    rest::answer(&app, &visit, &parts, asked).await
 }
 
 fn call(actor: String, change: Change, bytes: &[u8]) -> Result<AdminCall, Cause> {

@@ -1,17 +1,17 @@
 //! The sealed log over HTTP: its keys for anyone, checkpoint and proofs for those who may read.
 
-use super::audit::{Visit, refuse};
+use super::audit::{Asking, refuse};
+use super::knock::Visit;
 use super::{App, caps};
 use crate::authority::calls::Answer;
 use crate::authority::refusal::{Cause, Refusal};
 use crate::authority::sealed::NotProved;
-use axum::extract::{ConnectInfo, Query, State};
+use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, Uri};
 use serde::Deserialize;
 use serde_json::Value;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Which entry, in which tree.
@@ -32,7 +32,6 @@ pub(super) struct Growth {
 }
 
 type Given<T> = Result<Query<T>, axum::extract::rejection::QueryRejection>;
-type Peer = ConnectInfo<SocketAddr>;
 
 fn wanted<T>(given: Given<T>) -> Result<T, Cause> {
     given
@@ -60,18 +59,18 @@ pub(super) async fn log_key(State(app): State<Arc<App>>) -> Response {
 
 pub(super) async fn checkpoint(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): Peer,
+    visit: Visit,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let visit = Visit {
+    let asking = Asking {
         app: &app,
-        peer,
+        visit: &visit,
         uri: &uri,
         headers: &headers,
     };
     let newest = async {
-        visit.enter(Ok(None), false).await?;
+        asking.enter(Ok(None), false).await?;
         let signed = app.authority.last_checkpoint().await?;
         let signed = signed.ok_or(NotProved::NotSealed)?;
         let key = app.authority.signer(&signed.note).await?;
@@ -82,14 +81,14 @@ pub(super) async fn checkpoint(
 
 pub(super) async fn inclusion(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): Peer,
+    visit: Visit,
     uri: Uri,
     headers: HeaderMap,
     given: Given<Entry>,
 ) -> Response {
-    let visit = Visit {
+    let asking = Asking {
         app: &app,
-        peer,
+        visit: &visit,
         uri: &uri,
         headers: &headers,
     };
@@ -100,7 +99,7 @@ pub(super) async fn inclusion(
     });
     let proof = async {
         let known = asked.as_ref().map(|_| None).map_err(|cause| *cause);
-        let reader = visit.enter(known, false).await?;
+        let reader = asking.enter(known, false).await?;
         let (place, size) = asked.map_err(Refusal::from)?;
         let reading = &reader.reading;
         let seq = match place {
@@ -115,21 +114,21 @@ pub(super) async fn inclusion(
 
 pub(super) async fn consistency(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): Peer,
+    visit: Visit,
     uri: Uri,
     headers: HeaderMap,
     given: Given<Growth>,
 ) -> Response {
-    let visit = Visit {
+    let asking = Asking {
         app: &app,
-        peer,
+        visit: &visit,
         uri: &uri,
         headers: &headers,
     };
     let asked = wanted(given);
     let proof = async {
         let known = asked.as_ref().map(|_| None).map_err(|cause| *cause);
-        visit.enter(known, false).await?;
+        asking.enter(known, false).await?;
         let asked = asked.map_err(Refusal::from)?;
         app.authority.consistency(asked.from, asked.to).await
     };

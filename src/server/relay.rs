@@ -73,6 +73,16 @@ impl Relay {
     /// A relay client over an authority.
     pub fn new(authority: Arc<Authority>, shutdown: CancellationToken, tell: Tell) -> Self {
         let exchange = Arc::new(Exchange::new(Arc::clone(&authority), shutdown.clone()));
+        Self::over(authority, exchange, shutdown, tell)
+    }
+
+    /// A relay client over an exchange that there is already.
+    pub(super) const fn over(
+        authority: Arc<Authority>,
+        exchange: Arc<Exchange>,
+        shutdown: CancellationToken,
+        tell: Tell,
+    ) -> Self {
         Self {
             authority,
             exchange,
@@ -86,9 +96,8 @@ impl Relay {
         let mut waits = self::waits();
         loop {
             let mut served = false;
-            let down = tokio::select! {
-                () = self.shutdown.cancelled() => return,
-                down = self.serve(connection, &mut served) => down,
+            let Some(down) = self.serve(connection, &mut served).await else {
+                return;
             };
             if served {
                 waits = self::waits();
@@ -109,10 +118,11 @@ impl Relay {
         }
     }
 
-    /// Dials, proves that messages arrive, and answers them until it ends.
-    async fn serve(&self, connection: &Connection, served: &mut bool) -> Down {
+    /// Dials, proves that messages arrive, and answers them until it ends. Nothing when the shutdown
+    /// ended it: the relay was told so.
+    async fn serve(&self, connection: &Connection, served: &mut bool) -> Option<Down> {
         let Some(authorization) = bearer(&connection.token) else {
-            return refused("agentkeys.auth.token_malformed");
+            return Some(refused("agentkeys.auth.token_malformed"));
         };
         let source = "relay".to_owned();
         let session = Session::new(
@@ -123,11 +133,12 @@ impl Relay {
         );
         let principal = match session.knock(&self.authority).await {
             Ok(principal) => principal,
-            Err(cause) => return refused(cause.code()),
+            Err(cause) => return Some(refused(cause.code())),
         };
-        let mut socket = match Dialled::open(connection, &connection.endpoint).await {
+        let opened = Dialled::open(connection, &connection.endpoint);
+        let mut socket = match self.shutdown.run_until_cancelled(opened).await? {
             Ok(socket) => socket,
-            Err(cause) => return unreachable(cause),
+            Err(cause) => return Some(unreachable(cause)),
         };
         let stop = self.shutdown.child_token();
         let talk = Talk {
@@ -138,7 +149,8 @@ impl Relay {
             shutdown: &stop,
         };
         let probe = async {
-            let probed = dial::probe(connection).await;
+            let probed = dial::probe(connection);
+            let probed = self.shutdown.run_until_cancelled(probed).await?;
             match &probed {
                 Probe::Arrived | Probe::NoOtherSide => {
                     *served = probed == Probe::Arrived;
@@ -147,23 +159,26 @@ impl Relay {
                 // Connected, and yet nothing would ever come: the relay has lost us.
                 Probe::NotArrived(_) => stop.cancel(),
             }
-            probed
+            Some(probed)
         };
         let started = tokio::time::Instant::now();
         let talk = talk.run(&mut socket);
         let both = futures_util::future::join(talk, probe);
         let (ended, probed) = Box::pin(both).await;
+        if self.shutdown.is_cancelled() {
+            return None;
+        }
         // Of a relay that cannot be asked, only time tells that it was no accident.
         *served |= started.elapsed() >= LONGEST_WAIT;
-        match (ended, probed) {
-            (Ended::Stopped, Probe::NotArrived(cause)) => Down {
+        Some(match (ended, probed) {
+            (Ended::Stopped, Some(Probe::NotArrived(cause))) => Down {
                 code: "agentkeys.relay.not_reached",
                 cause: format!("the relay took the connection and passes nothing on: {cause}"),
                 fix: "it is dialled again; if this goes on, restart the relay",
                 stubborn: false,
             },
             (ended, _) => over(ended),
-        }
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 //! kept or tried again here.
 
 use super::edge::MAX_BODY;
-use super::session::{Headers, bearer, is_unanswered, opens};
+use super::session::{Headers, Message, bearer, is_unanswered, opens};
 use super::stdio::{self, Answers};
 use crate::mcp::frame::Frame;
 use crate::problem::{Exit, Problem};
@@ -58,9 +58,9 @@ pub async fn serve(
 }
 
 impl Answers for Remote {
-    async fn answer(&self, message: Bytes) -> Option<Bytes> {
-        let frame = Frame::read(&message);
-        let answered = self.ask(message, &frame).await;
+    async fn answer(&self, message: Message) -> Option<Bytes> {
+        let Message { frame, bytes } = message;
+        let answered = self.ask(bytes, &frame).await;
         let answer = answered.unwrap_or_else(|trouble| trouble.to_body(&frame.id));
         self.headers.learn(opens(&frame), &answer);
         (!is_unanswered(&frame) && !answer.is_empty()).then_some(answer)

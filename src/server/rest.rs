@@ -1,6 +1,6 @@
 //! An endpoint outside MCP: one request, one call, one answer.
 
-use super::knock::header;
+use super::knock::{Visit, header};
 use super::{App, caps, edge};
 use crate::authority::admit::{Header, Knock, Wants};
 use crate::authority::calls::Call;
@@ -10,7 +10,6 @@ use axum::response::Response;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use serde_json::{Map, Value};
-use std::net::SocketAddr;
 
 /// What an endpoint made of a request.
 pub(super) struct Asked {
@@ -23,8 +22,7 @@ pub(super) struct Asked {
 }
 
 /// Lets the caller in, performs the call and answers.
-pub(super) async fn answer(app: &App, peer: SocketAddr, parts: &Parts, asked: Asked) -> Response {
-    let source = app.proxies.source(peer, &parts.headers).to_string();
+pub(super) async fn answer(app: &App, visit: &Visit, parts: &Parts, asked: Asked) -> Response {
     let knock = Knock {
         authorization: header(&parts.headers, AUTHORIZATION),
         actor: Header::Absent,
@@ -32,7 +30,7 @@ pub(super) async fn answer(app: &App, peer: SocketAddr, parts: &Parts, asked: As
         asked: asked.tool,
         found: asked.call.as_ref().err().copied(),
         seen: None,
-        source: &source,
+        source: &visit.source,
         protocol: "http",
         door: Door::Http,
     };

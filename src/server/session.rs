@@ -28,6 +28,31 @@ pub(super) fn bearer(token: &Secret<String>) -> Option<HeaderValue> {
     Some(value)
 }
 
+/// A message as it came in, read once.
+pub(super) struct Message {
+    /// What it was read as.
+    pub(super) frame: Frame,
+    /// Its bytes; of one that is too long, perhaps not all.
+    pub(super) bytes: Bytes,
+}
+
+impl Message {
+    pub(super) fn read(bytes: Bytes) -> Self {
+        // A door that is not bounded by the protocol hands over what is too long, to be refused.
+        let frame = if bytes.len() > MAX_BODY {
+            Frame::default()
+        } else {
+            Frame::read(&bytes)
+        };
+        Self { frame, bytes }
+    }
+
+    /// Whether it calls a tool, which may take its time while others are answered.
+    pub(super) const fn is_call(&self) -> bool {
+        self.frame.tool.is_some()
+    }
+}
+
 /// The headers of a conversation that has none: what an HTTP client would send with each message.
 pub(super) struct Headers {
     authorization: HeaderValue,
@@ -136,13 +161,13 @@ impl Session {
     }
 
     /// Answers a message; nothing when it is one that is never answered.
-    pub(super) async fn answer(&self, message: Bytes) -> Option<Bytes> {
-        let body = if message.len() > MAX_BODY {
+    pub(super) async fn answer(&self, message: Message) -> Option<Bytes> {
+        let Message { frame, bytes } = message;
+        let body = if bytes.len() > MAX_BODY {
             Err(Cause::BodyTooLarge)
         } else {
-            Ok(message)
+            Ok(bytes)
         };
-        let frame = body.as_deref().map(Frame::read).unwrap_or_default();
         let (opens, silent) = (opens(&frame), is_unanswered(&frame));
         let mut parts = Request::new(()).into_parts().0;
         parts.method = http::Method::POST;

@@ -2,10 +2,9 @@
 //! is a message, and nothing else is spoken (xiaozhi's MCP endpoint, `formats/xiaozhi.md` §3).
 
 use super::edge::MAX_BODY;
-use super::session::Session;
+use super::session::{Message, Session};
 use crate::authority::Authority;
 use crate::authority::principal::Principal;
-use crate::mcp::frame::Frame;
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::time::Duration;
@@ -136,12 +135,17 @@ impl Talk<'_> {
                         Some(Got::Alive) => continue,
                         Some(Got::Binary) => break Ended::NotText,
                         Some(Got::Close(why)) => break Ended::Closed(why),
-                        Some(Got::Text(text)) if Frame::read(&text).tool.is_some() => {
-                            calls.push(Box::pin(self.session.answer(text)));
-                            continue;
+                        Some(Got::Text(text)) => {
+                            let message = Message::read(text);
+                            let is_call = message.is_call();
+                            let answer = Box::pin(self.session.answer(message));
+                            if is_call {
+                                calls.push(answer);
+                                continue;
+                            }
+                            // In order: what follows an `initialize` speaks the version it agreed on.
+                            answer.await
                         }
-                        // In order: what follows an `initialize` speaks the version it agreed on.
-                        Some(Got::Text(text)) => Box::pin(self.session.answer(text)).await,
                     }
                 }
             };

@@ -3,10 +3,9 @@
 
 use super::edge::MAX_BODY;
 use super::exchange::Exchange;
-use super::session::{Session, bearer};
+use super::session::{Message, Session, bearer};
 use crate::authority::Authority;
 use crate::authority::words::Door;
-use crate::mcp::frame::Frame;
 use crate::problem::{Exit, Problem};
 use crate::secret::Secret;
 use bytes::Bytes;
@@ -24,11 +23,11 @@ const AT_ONCE: usize = 32;
 /// Whoever answers what comes in over a line.
 pub(super) trait Answers: Send + Sync + 'static {
     /// The answer to a message, if it has one.
-    fn answer(&self, message: Bytes) -> impl Future<Output = Option<Bytes>> + Send;
+    fn answer(&self, message: Message) -> impl Future<Output = Option<Bytes>> + Send;
 }
 
 impl Answers for Session {
-    fn answer(&self, message: Bytes) -> impl Future<Output = Option<Bytes>> + Send {
+    fn answer(&self, message: Message) -> impl Future<Output = Option<Bytes>> + Send {
         Self::answer(self, message)
     }
 }
@@ -83,10 +82,11 @@ pub(super) async fn run(
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let is_call = Frame::read(&line).tool.is_some();
+        let message = Message::read(Bytes::from(line));
+        let is_call = message.is_call();
         let (answers, output) = (Arc::clone(&answers), Arc::clone(&output));
         let work = async move {
-            match answers.answer(Bytes::from(line)).await {
+            match answers.answer(message).await {
                 Some(answer) => write_line(&output, &answer).await,
                 None => Ok(()),
             }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Stdio};
 use std::sync::{Arc, Mutex};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -325,6 +325,8 @@ struct Known {
     robots: Vec<Frames>,
     /// How often a tool side came.
     came: usize,
+    /// The code the last one closed with.
+    closed: watch::Sender<Option<u16>>,
 }
 
 /// mcp-endpoint-server's stand-in.
@@ -407,6 +409,14 @@ async fn meet(stream: TcpStream, known: Arc<Mutex<Known>>) {
             came = source.next() => {
                 let Some(Ok(Message::Text(text))) = came else {
                     if matches!(came, Some(Ok(Message::Ping(_) | Message::Pong(_)))) { continue }
+                    if is_tools {
+                        // RFC 6455 §7.4.1: 1006 stands for an end without a close frame.
+                        let code = match came {
+                            Some(Ok(Message::Close(Some(frame)))) => frame.code.into(),
+                            _ => 1006,
+                        };
+                        known.lock().unwrap().closed.send_replace(Some(code));
+                    }
                     return;
                 };
                 pass(&known, is_tools, number, &text);
@@ -611,7 +621,11 @@ fn serve_keeps_the_relays_of_its_configuration() {
         }
     };
     assert!(word(&heard["result"]["content"][0], "text").contains("Chengdu"));
+    // A relay that is told knows at once that nobody is there.
+    let mut closed = relay.known.lock().unwrap().closed.subscribe();
     assert_eq!(server.stop().code(), Some(0));
+    let code = *wait(closed.wait_for(Option::is_some)).unwrap();
+    assert_eq!(code, Some(1001));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+mod cut;
 mod devices;
 mod effects;
 mod facts;
@@ -23,11 +24,24 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 const NOW: i64 = 1_000_000;
+
+/// After this long on the slowest machine, what is waited for never comes.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Waits for an event that only looking tells of.
+async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !so().await {
+        assert!(start.elapsed() < PATIENCE, "{what}: not in time");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
 
 /// An id nobody else has.
 fn fresh(prefix: &str) -> String {

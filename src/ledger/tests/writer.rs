@@ -168,6 +168,42 @@ fn two_writers_leave_no_gap_in_the_log() {
     assert_eq!(seqs, (0..=240).collect::<Vec<_>>());
 }
 
+/// `SQLite` asks for its lock again after up to 100 ms: without a door, whoever came later and asks
+/// more often would have it first.
+#[tokio::test]
+async fn who_came_first_writes_first() {
+    let f = Fixture::new().await;
+    let others: Vec<_> = (0..4).map(|_| f.other()).collect();
+    let blocker = Connection::open(f.path()).unwrap();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let Step::Waits(first) = step(f.ledger.commit(row(), Lane::Customer)).await else {
+        panic!("it did not wait")
+    };
+    let door = std::fs::File::open(f.dir.path()).unwrap();
+    until("the first is at the door", async || {
+        let free = door.try_lock().is_ok();
+        if free {
+            door.unlock().unwrap();
+        }
+        !free
+    })
+    .await;
+    // Long enough that it asks only now and then, and well within what a writer waits.
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let mut later = Vec::new();
+    for other in &others {
+        match step(other.commit(row(), Lane::Customer)).await {
+            Step::Waits(commit) => later.push(commit),
+            Step::Done(done) => panic!("{done:?}"),
+        }
+    }
+    blocker.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(first.await.unwrap(), Committed::Done { seq: 1 });
+    for commit in later {
+        assert!(matches!(commit.await, Ok(Committed::Done { .. })));
+    }
+}
+
 #[tokio::test]
 async fn an_answer_comes_after_the_commit() {
     let f = Fixture::new().await;
@@ -267,13 +303,11 @@ async fn a_use_is_noted_without_anybodys_commit_and_never_goes_back() {
     f.ledger.touch_token("tok", 60_000).await.unwrap();
     f.ledger.touch_token("nobody", 60_000).await.unwrap();
     let mut last = None;
-    for _ in 0..300 {
+    until("the use is noted", async || {
         last = f.ledger.tokens().await.unwrap()[0].last_used_ms;
-        if last.is_some() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+        last.is_some()
+    })
+    .await;
     assert_eq!(last, Some(600_000));
     assert_eq!(f.ledger.log_size().await.unwrap(), 1);
 }
@@ -284,15 +318,14 @@ async fn a_feed_wakes_on_anybodys_write() {
     let mut own = f.ledger.watch();
     assert_eq!(*own.borrow_and_update(), 1);
     f.commit(row()).await.unwrap();
-    let wait = Duration::from_secs(5);
-    tokio::time::timeout(wait, own.changed())
+    tokio::time::timeout(PATIENCE, own.changed())
         .await
         .unwrap()
         .unwrap();
     assert_eq!(*own.borrow_and_update(), 2);
     let other = f.other();
     other.commit(row(), Lane::Customer).await.unwrap();
-    tokio::time::timeout(wait, own.changed())
+    tokio::time::timeout(PATIENCE, own.changed())
         .await
         .unwrap()
         .unwrap();

@@ -370,19 +370,60 @@ pub(super) fn secrets(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// An old endpoint that somebody commented out still has its token in it.
+/// What somebody commented out is as secret as before: the token in an old endpoint, and whatever
+/// stands after a name that says so. A `#` inside a text is taken for a comment too, which hides
+/// rather too much.
 fn in_comments(text: &str, found: &mut Vec<Range<usize>>) {
+    let mut line_start = 0;
+    for line in text.split_inclusive('\n') {
+        let hash = line.match_indices('#').map(|(at, _)| at);
+        let mut hash = hash.filter(|at| !line[..*at].ends_with(|c: char| !c.is_whitespace()));
+        if let Some(at) = hash.next() {
+            let comment = line_start + at..line_start + line.trim_end().len();
+            in_comment(text, comment, found);
+        }
+        line_start += line.len();
+    }
     for (at, word) in text.match_indices("token=") {
         let start = at + word.len();
-        let over = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '&' | '#');
-        let end = text[start..]
-            .find(over)
-            .map_or(text.len(), |len| start + len);
-        let known = found.iter().any(|span| span.start <= at && end <= span.end);
+        let end = word_end(text, start);
+        let known = found
+            .iter()
+            .any(|span| span.start <= start && end <= span.end);
         if start < end && !known {
             found.push(start..end);
         }
     }
+}
+
+fn in_comment(text: &str, comment: Range<usize>, found: &mut Vec<Range<usize>>) {
+    let said = &text[comment.clone()];
+    for (at, sign) in said.match_indices([':', '=']) {
+        let before = said[..at].trim_end_matches(['"', '\'', ' ']);
+        let name = before.rsplit(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-')));
+        if !name.take(1).any(is_secret) {
+            continue;
+        }
+        let rest = &said[at + sign.len()..];
+        let value = rest.trim_start_matches(['"', '\'', ' ', '\t']);
+        let start = comment.end - value.len();
+        if sign == ":" {
+            // To the end of the line: a value may have spaces.
+            found.extend(hidden(text, start..comment.end, true));
+            return;
+        }
+        let end = word_end(text, start);
+        if start < end {
+            found.push(start..end);
+        }
+    }
+}
+
+/// Where a word in an address or an assignment ends.
+fn word_end(text: &str, start: usize) -> usize {
+    let over = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '&' | '#');
+    let len = text[start..].find(over);
+    len.map_or(text.len(), |len| start + len)
 }
 
 fn in_members(text: &str, members: &[(Node, Node)], secret: bool, found: &mut Vec<Range<usize>>) {

@@ -122,3 +122,25 @@ fn secrets_are_found_and_plain_values_are_not() {
     let hidden: Vec<&str> = secrets(text).into_iter().map(|s| &text[s]).collect();
     assert_eq!(hidden, ["k1", "k2", "token=k3", "k4", "k5", "k6"]);
 }
+
+#[test]
+fn what_was_commented_out_is_as_secret_as_before() {
+    for (comment, hidden) in [
+        ("# api_key: sk-1 2  ", vec!["sk-1 2"]),
+        ("a: 1 #api_key : \"sk-1\"", vec!["sk-1\""]),
+        ("#   Authorization: Bearer sk-1", vec!["sk-1"]),
+        (
+            "  # export OPENAI_KEY=sk-1 then A_SECRET='2'",
+            vec!["sk-1", "2"],
+        ),
+        ("# ws://h/mcp/?token=k6&x=1 and more", vec!["k6"]),
+        ("# 密钥 auth_key：k", vec![]),
+        ("# port: 8000, see docs#key: 1", vec!["1"]),
+        ("# key:", vec![]),
+        ("u: http://h/#token:1 # 8000", vec![]),
+    ] {
+        let text = format!("{comment}\nb: 2\n");
+        let found: Vec<&str> = secrets(&text).into_iter().map(|s| &text[s]).collect();
+        assert_eq!(found, hidden, "{comment}");
+    }
+}
