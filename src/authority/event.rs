@@ -260,10 +260,18 @@ const ORDER: &[&str] = &[
     "latency_us",
 ];
 
+/// Everything an event's JSON may have, in its order: the columns of an export.
+pub fn columns() -> impl Iterator<Item = &'static str> {
+    let first = ["event_id", "seq", "ts", "actor_omni", "operator_omni"];
+    let last = ["envelope_hash", "leaf_index"];
+    first.into_iter().chain(ORDER.iter().copied()).chain(last)
+}
+
 /// Fields that are always there, `null` when they do not apply.
 const ALWAYS: &[&str] = &["vendor", "rail", "token_id"];
 
-/// An event as people and scripts read it, from nothing but its envelope and its place.
+/// An event as people and scripts read it, from nothing but its envelope and its place. Its place
+/// in the tree is null until a checkpoint can cover it; whoever knows puts it in.
 pub fn to_json(seq: u64, envelope: &[u8]) -> Result<Value, crate::audit::envelope::DecodeError> {
     let decoded = Envelope::decode(envelope)?;
     let empty = Map::new();

@@ -1,5 +1,6 @@
 //! `agentkeys audit …`: what happened, and what happens.
 
+mod export;
 mod line;
 mod sealed;
 mod verify;
@@ -79,6 +80,31 @@ pub enum Verb {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Write events to a file for a spreadsheet or another program, oldest first.
+    #[command(before_help = "Examples:
+  agentkeys audit export --out events.jsonl
+  agentkeys audit export --format csv --since 30d --out events.csv
+  agentkeys audit export --actor O_kevin_001 > kevin.jsonl")]
+    Export {
+        /// Which events.
+        #[command(flatten)]
+        filters: Filters,
+        /// One JSON object a line, or comma-separated values.
+        #[arg(long, value_name = "F", default_value = "jsonl")]
+        format: export::Format,
+        /// Where to write them [default: stdout].
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Remove the bodies of old events; their places in the log and their proofs stay.
+    #[command(before_help = "Examples:
+  agentkeys audit prune --before 365d
+  agentkeys audit prune --before 2026-01-01T00:00:00Z --json")]
+    Prune {
+        /// Those before this: a time, or how long ago.
+        #[arg(long, value_name = "T")]
+        before: When,
+    },
     /// Check proofs, without a server and without a ledger.
     #[command(before_help = "Examples:
   agentkeys audit verify event.proof
@@ -97,7 +123,7 @@ pub enum Verb {
         #[arg(long, value_name = "N", default_value_t = 10)]
         limit: u32,
         /// Go on with each event as it happens (it does without asking).
-        #[arg(long, conflicts_with = "no_follow", hide = true)]
+        #[arg(long, short, conflicts_with = "no_follow", hide = true)]
         follow: bool,
         /// End after the newest.
         #[arg(long)]
@@ -150,6 +176,12 @@ pub async fn run(cmd: AuditCmd, ctx: &Ctx) -> Result<(), Problem> {
         Verb::Statement { event_id } => statement(ctx, event_id).await,
         Verb::Checkpoint { out } => sealed::checkpoint(ctx, out.as_deref()).await,
         Verb::Prove { event, out } => sealed::prove(ctx, &event, out.as_deref()).await,
+        Verb::Export {
+            filters,
+            format,
+            out,
+        } => export::run(ctx, &filters, format, out.as_deref()).await,
+        Verb::Prune { before } => sealed::prune(ctx, before).await,
         Verb::Verify(args) => verify::run(&args, ctx),
         Verb::Tail {
             filters,
@@ -204,6 +236,12 @@ impl<'a> Log<'a> {
         };
         operate::ask(&folder.authority, &operator, call).await?;
         let reading = folder.authority.reading(&operator, actor).await?;
+        let pruned = folder.authority.pruned().await?;
+        if pruned > 0 {
+            let note =
+                format!("The first {pruned} events were pruned; of those only proofs are left.");
+            ctx.out.note(&note);
+        }
         let now_ms = folder.now_ms();
         let filter = EventFilter {
             from_seq: None,

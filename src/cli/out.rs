@@ -59,7 +59,7 @@ enum Messages {
 }
 
 /// The code of the problem that is none: nobody reads our output any more.
-const CLOSED: &str = "agentkeys.stdout.closed";
+pub const CLOSED: &str = "agentkeys.stdout.closed";
 
 impl Out {
     /// Looks at stdout once.

@@ -51,7 +51,8 @@ impl SqliteLedger {
 
 impl SealedLog for SqliteLedger {
     fn log_state(&self) -> Later<'_, Result<LogState, LedgerError>> {
-        self.look(state)
+        // In the calling task, as it is asked with each page of events.
+        Box::pin(async move { self.pool.snapshot(state).map_err(|e| failed(&e)) })
     }
 
     fn envelopes(&self, from: u64, most: u32) -> Later<'_, Result<Vec<Vec<u8>>, LedgerError>> {

@@ -199,7 +199,20 @@ impl Authority {
             .events(&reading.reach, filter)
             .await
             .map_err(unavailable)?;
-        events.iter().map(|e| show(e, reading)).collect()
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let log = self.log().log_state().await.map_err(unavailable)?;
+        events
+            .iter()
+            .map(|e| show(e, reading, log.integrated))
+            .collect()
+    }
+
+    /// How many of the first events have lost their bodies.
+    pub async fn pruned(&self) -> Result<u64, Refusal> {
+        let log = self.log().log_state().await.map_err(unavailable)?;
+        Ok(log.pruned)
     }
 
     /// An actor and everything below it.
@@ -208,12 +221,15 @@ impl Authority {
     }
 }
 
-fn show(event: &LoggedEvent, reading: &Reading) -> Result<Value, Refusal> {
+fn show(event: &LoggedEvent, reading: &Reading, integrated: u64) -> Result<Value, Refusal> {
     let mut json =
         crate::authority::event::to_json(event.seq, &event.envelope).map_err(|error| {
             tracing::error!(%error, seq = event.seq, "an envelope in the log does not decode");
             Refusal::from(Cause::AuditUnavailable)
         })?;
+    if event.seq < integrated {
+        json["leaf_index"] = event.seq.into();
+    }
     if let Some(only) = reading.only {
         blank(&mut json, only);
     }

@@ -1,8 +1,10 @@
 //! Sealing the log by hand, and proofs to carry away.
 
 use crate::authority::Call;
+use crate::authority::calls::admin::AdminCall;
 use crate::authority::sealed::{NotProved, Signed};
 use crate::cli::Ctx;
+use crate::cli::args::When;
 use crate::folder::{Folder, replace_private};
 use crate::jobs::sealer::{SealError, Sealed};
 use crate::operate;
@@ -115,6 +117,27 @@ pub(super) async fn prove(ctx: &Ctx, event: &str, out: Option<&Path>) -> Result<
         ctx.out
             .line(&format!("event {} is proved in {shown}", bundle.seq))?;
         ctx.out.next(&format!("agentkeys audit verify {shown}"));
+        Ok(())
+    })
+}
+
+pub(super) async fn prune(ctx: &Ctx, before: When) -> Result<(), Problem> {
+    let folder = ctx.open().await?;
+    // What no checkpoint covers could not be proved any more.
+    seal(&folder).await?;
+    let before_ms = before.unix_ms(folder.now_ms());
+    let call = AdminCall::LogPrune { before_ms };
+    let answer = operate::admin(&folder.authority, &folder.operator(), call).await?;
+    let swept = folder.sealer().sweep().await;
+    swept.map_err(|error| problem(&error))?;
+    ctx.out.answer(&answer, || {
+        let (pruned, first) = (&answer["pruned"], &answer["first_kept"]);
+        ctx.out.line(&format!(
+            "{pruned} events before {} have lost their bodies; the log begins at {first} now",
+            operate::text(&answer, "before")
+        ))?;
+        ctx.out
+            .note("Their leaves stay in the tree: proofs taken before hold, and so do those of other events.");
         Ok(())
     })
 }

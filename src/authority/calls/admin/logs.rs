@@ -1,12 +1,16 @@
 //! The audit log itself: another name after a restore, and bodies that are no longer kept.
 
-use super::Change;
+use super::{Change, told};
 use crate::authority::calls::{Answer, Cx, Done, InputProblem, OpKind};
+use crate::authority::event::rfc3339;
 use crate::authority::found::log_origin;
-use crate::authority::ports::{Effect, LogOrigin, Test};
-use crate::authority::{Cause, Refusal};
+use crate::authority::ports::{
+    AuditProof, AuditReach, Effect, EventFilter, LogOrigin, Test, WhichCheckpoint,
+};
+use crate::authority::{Cause, Refusal, unavailable};
 use serde_json::json;
 
+pub(super) const PRUNE: &str = "audit.prune";
 pub(super) const RESTART: &str = "audit.restart";
 
 /// The log goes on under another name, with a key of its own. The event says what was signed last
@@ -31,5 +35,35 @@ pub(super) async fn restart(cx: &Cx<'_>, closed: &LogOrigin, number: u32, last: 
         .effect(Effect::AddKey(key))
         .effect(Effect::BeginLog { origin, at_ms })
         .commit(cx, "restored_from_older_copy", Answer::Json(answer))
+        .await
+}
+
+/// Removes the bodies of the events from the log's beginning up to the first that is young enough,
+/// as far as a checkpoint covers them: their leaves stay in the tree, so whoever kept an event can
+/// still prove it, and nobody else can read it any more.
+pub(super) async fn prune(cx: &Cx<'_>, before_ms: i64) -> Done {
+    let log = cx.authority.log();
+    let state = log.log_state().await.map_err(unavailable)?;
+    let last = log.checkpoint(state.origin.number, WhichCheckpoint::Last);
+    let sealed = last.await.map_err(unavailable)?.map_or(0, |last| last.size);
+    let young = EventFilter {
+        since_ms: Some(before_ms),
+        limit: 1,
+        ..EventFilter::default()
+    };
+    let reach = AuditReach::All(AuditProof::new());
+    let young = cx.authority.ledger().events(&reach, &young).await;
+    let young = young.map_err(unavailable)?;
+    let until = young.first().map_or(sealed, |event| event.seq.min(sealed));
+    let until = until.max(state.pruned);
+    let answer = json!({
+        "before": rfc3339(before_ms), "pruned": until - state.pruned, "first_kept": until,
+    });
+    if until == state.pruned {
+        return Ok(told(answer));
+    }
+    Change::new(cx, OpKind::Prune, PRUNE, answer.clone())
+        .effect(Effect::PruneEvents { until })
+        .commit(cx, "pruned", Answer::Json(answer))
         .await
 }

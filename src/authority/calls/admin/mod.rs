@@ -178,6 +178,11 @@ pub enum AdminCall {
     KeyList,
     /// A new key in front of a ring that signs.
     KeyRotate(SigningRing),
+    /// Removes the bodies of events that are old enough and sealed.
+    LogPrune {
+        /// Those before this time, Unix milliseconds.
+        before_ms: i64,
+    },
     /// The log goes on under another name.
     LogRestart {
         /// The name it had.
@@ -276,6 +281,7 @@ impl AdminCall {
             Self::DeviceRemove { .. } => super::device::REMOVE,
             Self::KeyList => "keys.list",
             Self::KeyRotate(_) => "keys.rotate",
+            Self::LogPrune { .. } => logs::PRUNE,
             Self::LogRestart { .. } => logs::RESTART,
         }
     }
@@ -349,6 +355,7 @@ pub(super) async fn run(cx: &Cx<'_>, call: &AdminCall) -> Done {
         }
         AdminCall::KeyList => keys::list(cx).await,
         AdminCall::KeyRotate(ring) => keys::rotate(cx, *ring).await,
+        AdminCall::LogPrune { before_ms } => logs::prune(cx, *before_ms).await,
         AdminCall::LogRestart {
             closed,
             number,
