@@ -33,6 +33,7 @@ mod it {
     mod picture;
     mod refusals;
     mod sdk;
+    mod sealed;
     mod seam;
     pub(crate) mod shop;
     mod statements;
