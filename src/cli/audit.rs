@@ -2,18 +2,22 @@
 
 mod export;
 mod line;
+mod remote;
 mod sealed;
 mod verify;
 
 use super::Ctx;
 use super::args::{When, namespace, rail, verdict};
+use super::out::Out;
 use crate::authority::calls::admin::AdminCall;
 use crate::authority::calls::audit::Reading;
+use crate::authority::event::rfc3339;
 use crate::authority::identity::Omni;
-use crate::authority::ports::EventFilter;
+use crate::authority::ports::{Clock as _, EventFilter};
 use crate::authority::words::{Namespace, Rail};
 use crate::authority::{Authority, Call};
 use crate::folder::Folder;
+use crate::folder::system::SystemClock;
 use crate::operate::{self, text};
 use crate::problem::{Exit, Problem};
 use clap::{Args, Subcommand};
@@ -114,8 +118,12 @@ pub enum Verb {
     #[command(before_help = "Examples:
   agentkeys audit tail
   agentkeys audit tail --actor O_kevin_001 --verdict deny
-  agentkeys audit tail --no-follow --limit 50 --json")]
+  agentkeys audit tail --no-follow --limit 50 --json
+  agentkeys audit tail --url https://mcp.example.com --token-file auditor.token")]
     Tail {
+        /// Where the log is.
+        #[command(flatten)]
+        elsewhere: remote::Elsewhere,
         /// Which events.
         #[command(flatten)]
         filters: Filters,
@@ -184,11 +192,15 @@ pub async fn run(cmd: AuditCmd, ctx: &Ctx) -> Result<(), Problem> {
         Verb::Prune { before } => sealed::prune(ctx, before).await,
         Verb::Verify(args) => verify::run(&args, ctx),
         Verb::Tail {
+            elsewhere,
             filters,
             limit,
             no_follow,
             ..
         } => {
+            if let Some(url) = &elsewhere.url {
+                return remote::tail(ctx, &elsewhere, url, &filters, limit, !no_follow).await;
+            }
             let log = Log::open(ctx, &filters, "tail").await?;
             log.tail(limit, !no_follow).await
         }
@@ -319,15 +331,19 @@ impl<'a> Log<'a> {
     fn print(&self, events: &[Value]) -> Result<u64, Problem> {
         let mut next = 0;
         for event in events {
-            if self.ctx.out.is_json() {
-                super::out::json_line(event)?;
-            } else {
-                let line = line::of(event, self.ctx.out);
-                self.ctx.out.painted(&line)?;
-            }
+            print(event, self.ctx.out)?;
             next = event["seq"].as_u64().map_or(next, |seq| seq + 1);
         }
         Ok(next)
+    }
+}
+
+/// Prints an event as a line.
+fn print(event: &Value, out: Out) -> Result<(), Problem> {
+    if out.is_json() {
+        super::out::json_line(event)
+    } else {
+        out.painted(&line::of(event, out))
     }
 }
 
@@ -351,6 +367,35 @@ fn gone() -> Problem {
 }
 
 impl Filters {
+    /// As the query of a server elsewhere, which knows no times ago and no names of actors.
+    fn query(&self) -> Result<Vec<(&'static str, String)>, Problem> {
+        let actor = self.actor.as_deref().map(str::parse::<Omni>).transpose();
+        let actor = actor.map_err(|_| {
+            Problem::new(
+                Exit::Usage,
+                "agentkeys.usage",
+                "with --url an actor is named by its id, not by an alias",
+                "give --actor the 64 digits that `agentkeys actor show` prints",
+            )
+        })?;
+        let now_ms = SystemClock::default().now_ms();
+        let time = |when: Option<When>| when.map(|when| rfc3339(when.unix_ms(now_ms)));
+        let all = [
+            ("actor", actor.map(|actor| actor.to_string())),
+            ("vendor", self.vendor.clone()),
+            ("rail", self.rail.map(|rail| rail.as_str().to_owned())),
+            ("tool", self.tool.clone()),
+            ("verdict", self.verdict.clone()),
+            ("namespace", self.namespace.map(|n| n.as_str().to_owned())),
+            ("since", time(self.since)),
+            ("until", time(self.until)),
+        ];
+        let given = all
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value?)));
+        Ok(given.collect())
+    }
+
     /// As the record of the reading says it.
     fn words(&self) -> String {
         let mut words = String::new();

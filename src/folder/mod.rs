@@ -501,7 +501,9 @@ mod tests {
         drop(Folder::create(&dir, Limits::default()).await.unwrap());
         let older = rusqlite::Connection::open(ledger_path(&dir)).unwrap();
         older
-            .execute("DELETE FROM key_ring WHERE purpose = 'actor-jwt'", [])
+            .execute_batch(
+                "DELETE FROM key_ring WHERE purpose IN ('actor-jwt', 'log'); DELETE FROM log_origin",
+            )
             .unwrap();
         drop(older);
         let mut seen = Vec::new();
@@ -510,9 +512,14 @@ mod tests {
             let list = Call::Admin(Box::new(AdminCall::KeyList));
             let done = folder.authority.perform(&folder.operator(), list).await;
             let keys = done.unwrap().answer.to_json();
-            assert_eq!(keys.as_array().unwrap().len(), 2, "{keys}");
+            assert_eq!(keys.as_array().unwrap().len(), 3, "{keys}");
             let jwks = folder.authority.jwks().await.unwrap();
             assert_eq!(jwks["keys"].as_array().unwrap().len(), 2);
+            folder
+                .sealer()
+                .seal(std::time::Duration::ZERO)
+                .await
+                .unwrap();
             seen.push((keys, folder.authority.log_size().await.unwrap()));
         }
         assert_eq!(seen[0], seen[1]);

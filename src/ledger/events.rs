@@ -74,7 +74,7 @@ pub(super) fn one(
 ) -> Result<Option<LoggedEvent>> {
     let mut only = Conditions::default();
     only.add("event_id = ", Some(event_id.to_owned()));
-    only.add("seq >= ", Some(rows::whole(log::state(c)?.pruned)?));
+    only.add("seq >= ", Some(log::pruned(c)?));
     only.reach(reach);
     let sql = format!("SELECT {EVENT} FROM audit_event{}", only.text);
     rows::one(c, &sql, params_from_iter(only.values), rows::event)
@@ -109,9 +109,8 @@ impl Search {
     /// Looks through the next stretch; says whether there is another.
     pub(super) fn step(&mut self, c: &Connection) -> Result<bool> {
         // The first time this ends the search where the log ends now.
-        let log = log::state(c)?;
-        self.until = self.until.min(rows::whole(log.size)?);
-        self.from = self.from.max(rows::whole(log.pruned)?);
+        self.until = self.until.min(rows::whole(rows::log_size(c)?)?);
+        self.from = self.from.max(log::pruned(c)?);
         if !self.goes_on() {
             return Ok(false);
         }

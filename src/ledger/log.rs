@@ -164,6 +164,11 @@ pub(super) fn state(c: &Connection) -> Result<LogState> {
     })
 }
 
+/// How many of the first events have lost their bodies.
+pub(super) fn pruned(c: &Connection) -> Result<i64> {
+    rows::number(c, "SELECT pruned FROM log_head WHERE id = 1", [])
+}
+
 /// Rows from a place on; a place without a row is an error, since the log has no gaps.
 pub(super) fn envelopes(c: &Connection, from: u64, most: u32) -> Result<Vec<Vec<u8>>> {
     let sql = "SELECT seq, envelope FROM audit_event WHERE seq >= ?1 ORDER BY seq LIMIT ?2";

@@ -104,7 +104,7 @@ pub(super) fn unreachable(url: &Url, error: &reqwest::Error) -> RailError {
 }
 
 /// The address without user, query and fragment, where secrets may ride.
-pub(super) fn bare(url: &Url) -> String {
+pub(crate) fn bare(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
     url.set_fragment(None);
@@ -183,14 +183,15 @@ pub(super) async fn sse_until(
 
 /// Splits an event stream into the data of its events (WHATWG HTML §9.2; only `data` matters here).
 #[derive(Default)]
-struct SseEvents {
+pub(crate) struct SseEvents {
     line: Vec<u8>,
     data: Option<Vec<u8>>,
     after_cr: bool,
 }
 
 impl SseEvents {
-    fn push(&mut self, chunk: &[u8]) -> Vec<Vec<u8>> {
+    /// Takes what came; the data of each event that is whole now.
+    pub(crate) fn push(&mut self, chunk: &[u8]) -> Vec<Vec<u8>> {
         let mut done = Vec::new();
         for &byte in chunk {
             let after_cr = std::mem::replace(&mut self.after_cr, byte == b'\r');
@@ -201,6 +202,11 @@ impl SseEvents {
             }
         }
         done
+    }
+
+    /// How many bytes of an event are kept that is not whole yet.
+    pub(crate) fn pending(&self) -> usize {
+        self.line.len() + self.data.as_ref().map_or(0, Vec::len)
     }
 
     fn end_line(&mut self) -> Option<Vec<u8>> {

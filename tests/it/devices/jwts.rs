@@ -83,6 +83,7 @@ fn anyone_can_verify_a_jwt_and_its_keys_rotate_with_overlap() {
         ("cap", "signs"),
         ("actor-jwt", "verifies"),
         ("actor-jwt", "signs"),
+        ("log", "signs"),
     ];
     assert_eq!(states, wanted.map(|(p, s)| (p.to_owned(), s.to_owned())));
     let rows = house.events(&["--tool", "keys.rotate"]);

@@ -8,8 +8,8 @@ use crate::authority::ports::{Effect, SealedKey, Test};
 use crate::authority::{Cause, Refusal, unavailable};
 use serde_json::{Value, json};
 
-/// The rings that sign, whose public halves the world sees in `jwks.json` and `log-key`.
-const SIGNING: [&str; 3] = [purpose::CAP, purpose::ACTOR_JWT, purpose::LOG];
+/// The rings of which only the newest key signs.
+const SIGNING: [&str; 2] = [purpose::CAP, purpose::ACTOR_JWT];
 
 async fn ring(cx: &Cx<'_>, purpose: &str) -> Result<Vec<SealedKey>, Refusal> {
     cx.authority
@@ -19,11 +19,10 @@ async fn ring(cx: &Cx<'_>, purpose: &str) -> Result<Vec<SealedKey>, Refusal> {
         .map_err(unavailable)
 }
 
-fn to_json(key: &SealedKey, newest: bool) -> Value {
-    let state = if newest { "signs" } else { "verifies" };
+fn to_json(purpose: &str, kid: &str, signs: bool, created_ms: i64) -> Value {
+    let state = if signs { "signs" } else { "verifies" };
     json!({
-        "purpose": key.purpose, "kid": key.kid, "state": state,
-        "created_at": rfc3339(key.created_ms),
+        "purpose": purpose, "kid": kid, "state": state, "created_at": rfc3339(created_ms),
     })
 }
 
@@ -35,9 +34,18 @@ pub(super) async fn list(cx: &Cx<'_>) -> Done {
         all.extend(
             ring.iter()
                 .enumerate()
-                .map(|(at, key)| to_json(key, at == last)),
+                .map(|(at, key)| to_json(purpose, &key.kid, at == last, key.created_ms)),
         );
     }
+    // Those of the log overlap, and those of closed origins have ended.
+    let log = cx.authority.log().log_state().await.map_err(unavailable)?;
+    let keys = cx.authority.log_keys();
+    let keys = keys.published(cx.principal.frame().at_ms).await;
+    all.extend(keys.map_err(unavailable)?.iter().map(|published| {
+        let key = &published.key;
+        let signs = published.signs && key.name() == log.origin.name;
+        to_json(purpose::LOG, &key.to_string(), signs, published.created_ms)
+    }));
     Ok(rows(all))
 }
 
@@ -60,7 +68,7 @@ pub(super) async fn rotate(cx: &Cx<'_>, which: SigningRing) -> Done {
         Refusal::from(Cause::AuditUnavailable)
     })?;
     let old = ring(cx, purpose).await?.pop().map(|key| key.kid);
-    let mut answer = to_json(&key, true);
+    let mut answer = to_json(purpose, &key.kid, true, at_ms);
     answer["replaces"] = old.clone().into();
     let busy = InputProblem::new(
         "agentkeys.keys.busy",

@@ -1,0 +1,232 @@
+//! The feed of an authority elsewhere, followed over its `/v1/audit/stream`: through restarts of
+//! that server, without a gap and without a repeat.
+
+use super::Filters;
+use crate::cli::Ctx;
+use crate::cli::args::token_file;
+use crate::operate::text;
+use crate::problem::{Exit, Problem};
+use crate::rails::CaFile;
+use crate::rails::wire::{self, SseEvents};
+use backon::BackoffBuilder as _;
+use clap::Args;
+use reqwest::{Response, StatusCode, Url};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where the log is, when it is not in this machine's folder.
+#[derive(Debug, Args)]
+pub struct Elsewhere {
+    /// Read from this server instead of the data folder.
+    #[arg(long, value_name = "U", requires = "token_file")]
+    pub url: Option<String>,
+    /// A viewer's, parent's or auditor's token, alone in a file of your own.
+    #[arg(long, value_name = "F", requires = "url")]
+    pub token_file: Option<PathBuf>,
+    /// A further certificate authority to trust.
+    #[arg(long, value_name = "F", requires = "url")]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// How long reaching the server may take.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long an open feed may be silent: the server says that it lives every ten seconds.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// The largest event that is read, and the largest page.
+const MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// One server's log, and where to go on in it.
+struct Feed<'a> {
+    ctx: &'a Ctx,
+    http: reqwest::Client,
+    base: Url,
+    token: crate::secret::Secret<String>,
+    filters: Vec<(&'static str, String)>,
+    next: u64,
+}
+
+/// Why a feed ended.
+enum End {
+    /// It may be there again in a moment.
+    Gone(String),
+    /// It will not.
+    Final(Problem),
+}
+
+/// Shows the newest events, then each as it happens.
+pub(super) async fn tail(
+    ctx: &Ctx,
+    at: &Elsewhere,
+    url: &str,
+    filters: &Filters,
+    limit: u32,
+    follow: bool,
+) -> Result<(), Problem> {
+    let base = wire::parse_url("--url", url)?;
+    if base.scheme() == "http" && !base.host_str().is_some_and(wire::is_loopback) {
+        return Err(Problem::new(
+            Exit::Config,
+            "agentkeys.audit.plaintext_refused",
+            "the token would travel unencrypted to the address after --url",
+            "give its https:// address",
+        ));
+    }
+    let ca = at.ca_file.as_deref().map(CaFile::read).transpose()?;
+    let file = at.token_file.as_deref().unwrap_or_else(|| "".as_ref());
+    let mut feed = Feed {
+        ctx,
+        http: wire::client(&base, CONNECT, &ca.unwrap_or_default())?,
+        token: token_file(file)?,
+        filters: filters.query()?,
+        base,
+        next: 0,
+    };
+    match feed.newest(limit).await {
+        Ok(()) => {}
+        Err(End::Final(problem)) => return Err(problem),
+        Err(End::Gone(cause)) => return Err(feed.unreachable(&cause)),
+    }
+    if !follow {
+        return Ok(());
+    }
+    let mut waits = waits();
+    loop {
+        let from = feed.next;
+        let Err(end) = feed.follow().await;
+        let cause = match end {
+            End::Final(problem) => return Err(problem),
+            End::Gone(cause) => cause,
+        };
+        if feed.next > from {
+            waits = self::waits();
+        }
+        let wait = waits.next().unwrap_or(SILENCE);
+        let seconds = wait.as_secs_f32();
+        ctx.out.note(&format!(
+            "the feed was cut ({cause}); on again in {seconds:.1} s"
+        ));
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// From a tenth of a second up to ten, without end.
+fn waits() -> backon::ExponentialBackoff {
+    backon::ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_delay(Duration::from_secs(10))
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+impl Feed<'_> {
+    async fn get(&self, path: &str, more: &[(&str, String)]) -> Result<Response, End> {
+        let mut url = self.base.clone();
+        url.set_path(path);
+        url.query_pairs_mut()
+            .clear()
+            .extend_pairs(self.filters.iter().map(|(k, v)| (*k, v)))
+            .extend_pairs(more.iter().map(|(k, v)| (*k, v)));
+        let request = self.http.get(url).bearer_auth(self.token.expose());
+        let sent = tokio::time::timeout(SILENCE, request.send()).await;
+        let response = sent
+            .map_err(|_| End::Gone("it did not answer in time".to_owned()))?
+            .map_err(|error| End::Gone(wire::chain(&error)))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        // What is asked too often, or of a server that cannot say now, is asked again.
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            return Err(End::Gone(format!("it answered {status}")));
+        }
+        Err(End::Final(refused(status, response).await))
+    }
+
+    async fn newest(&mut self, limit: u32) -> Result<(), End> {
+        let limit = limit.clamp(1, 1000).to_string();
+        let newest = [("newest", "true".to_owned()), ("limit", limit)];
+        let response = self.get("/v1/audit/events", &newest).await?;
+        let page = body(response).await?;
+        for event in page["events"].as_array().into_iter().flatten() {
+            self.print(event).map_err(End::Final)?;
+        }
+        self.next = page["next_seq"].as_u64().unwrap_or(self.next);
+        Ok(())
+    }
+
+    /// Prints each event from the next one on, until the feed ends.
+    async fn follow(&mut self) -> Result<std::convert::Infallible, End> {
+        let from = [("from_seq", self.next.to_string())];
+        let mut response = self.get("/v1/audit/stream", &from).await?;
+        let mut events = SseEvents::default();
+        loop {
+            let chunk = tokio::time::timeout(SILENCE, response.chunk()).await;
+            let chunk = chunk.map_err(|_| End::Gone("it fell silent".to_owned()))?;
+            let chunk = chunk.map_err(|error| End::Gone(wire::chain(&error)))?;
+            let Some(chunk) = chunk else {
+                return Err(End::Gone("the server closed it".to_owned()));
+            };
+            for data in events.push(&chunk) {
+                let event: Value = serde_json::from_slice(&data)
+                    .map_err(|_| End::Gone("it sent no event".to_owned()))?;
+                let seq = event["seq"].as_u64().unwrap_or(0);
+                if seq >= self.next {
+                    self.print(&event).map_err(End::Final)?;
+                    self.next = seq.saturating_add(1);
+                }
+            }
+            if events.pending() > MAX_BYTES {
+                return Err(End::Gone("an event was too large".to_owned()));
+            }
+        }
+    }
+
+    fn print(&self, event: &Value) -> Result<(), Problem> {
+        super::print(event, self.ctx.out)
+    }
+
+    fn unreachable(&self, cause: &str) -> Problem {
+        Problem::new(
+            Exit::Unreachable,
+            "agentkeys.audit.unreachable",
+            format!("{} cannot be read: {cause}", wire::bare(&self.base)),
+            "look whether that server runs and is reached from here",
+        )
+    }
+}
+
+async fn body(mut response: Response) -> Result<Value, End> {
+    let mut bytes = Vec::new();
+    let gone = |error: reqwest::Error| End::Gone(wire::chain(&error));
+    while let Some(chunk) = response.chunk().await.map_err(gone)? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > MAX_BYTES {
+            return Err(End::Gone("its answer was too large".to_owned()));
+        }
+    }
+    serde_json::from_slice(&bytes).map_err(|_| End::Gone("its answer was no JSON".to_owned()))
+}
+
+async fn refused(status: StatusCode, response: Response) -> Problem {
+    let body = body(response).await.unwrap_or(Value::Null);
+    let said = text(&body["error"], "message");
+    let said = if said.is_empty() {
+        "there is no authority at this address"
+    } else {
+        said
+    };
+    let exit = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::Auth,
+        _ => Exit::Failed,
+    };
+    Problem::new(
+        exit,
+        "agentkeys.audit.refused",
+        format!("the server answered {status}: {said}"),
+        "use the server's address and a token made by `agentkeys operator token create`",
+    )
+}
