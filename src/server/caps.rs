@@ -77,13 +77,14 @@ async fn spend(
         let cap = body.get("cap").and_then(Value::as_str);
         cap.zip(act(endpoint, body)).ok_or(Cause::RequestMalformed)
     });
+    let named = visit.found();
     let knock = Knock {
         authorization: header(&parts.headers, AUTHORIZATION),
         actor: Header::Absent,
         argument: None,
         asked: endpoint.name(),
-        found: None,
-        seen: None,
+        found: named.map(|(cause, _)| cause),
+        seen: named.map(|(_, seen)| seen),
         source: &visit.source,
         protocol: "worker",
         door: Door::Worker,

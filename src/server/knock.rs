@@ -25,6 +25,10 @@ pub(super) fn header(headers: &HeaderMap, name: HeaderName) -> Header<'_> {
     }
 }
 
+/// Marks requests of the operator's listener, which is reached by whatever name the operator gave it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AtOperator;
+
 /// Where a request came from and to, worked out once.
 #[derive(Debug)]
 pub(super) struct Visit {
@@ -52,7 +56,10 @@ impl FromRequestParts<Arc<App>> for Visit {
         let ConnectInfo(peer) = ConnectInfo::from_request_parts(parts, app).await?;
         Ok(Self {
             source: app.proxies.source(peer, &parts.headers).to_string(),
-            misnamed: app.names.wrong(parts),
+            misnamed: match parts.extensions.get::<AtOperator>() {
+                Some(AtOperator) => None,
+                None => app.names.wrong(parts),
+            },
         })
     }
 }

@@ -135,7 +135,7 @@ impl Relay {
             Ok(principal) => principal,
             Err(cause) => return Some(refused(cause.code())),
         };
-        let opened = Dialled::open(connection, &connection.endpoint);
+        let opened = Box::pin(Dialled::open(connection, &connection.endpoint));
         let mut socket = match self.shutdown.run_until_cancelled(opened).await? {
             Ok(socket) => socket,
             Err(cause) => return Some(unreachable(cause)),
@@ -149,7 +149,7 @@ impl Relay {
             shutdown: &stop,
         };
         let probe = async {
-            let probed = dial::probe(connection);
+            let probed = Box::pin(dial::probe(connection));
             let probed = self.shutdown.run_until_cancelled(probed).await?;
             match &probed {
                 Probe::Arrived | Probe::NoOtherSide => {

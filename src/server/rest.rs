@@ -23,13 +23,14 @@ pub(super) struct Asked {
 
 /// Lets the caller in, performs the call and answers.
 pub(super) async fn answer(app: &App, visit: &Visit, parts: &Parts, asked: Asked) -> Response {
+    let named = visit.found();
     let knock = Knock {
         authorization: header(&parts.headers, AUTHORIZATION),
         actor: Header::Absent,
         argument: None,
         asked: asked.tool,
-        found: asked.call.as_ref().err().copied(),
-        seen: None,
+        found: named.map(|(c, _)| c).or(asked.call.as_ref().err().copied()),
+        seen: named.map(|(_, seen)| seen),
         source: &visit.source,
         protocol: "http",
         door: Door::Http,

@@ -1,9 +1,10 @@
 //! Which path leads where.
 
+use super::knock::AtOperator;
 use super::{App, audit, caps, devices, edge, endpoint, ops, parents, proof};
-use axum::Router;
 use axum::routing::{any, delete, get, post};
 use axum::serve::ListenerExt as _;
+use axum::{Extension, Router};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -38,7 +39,9 @@ pub(super) fn public(app: &Arc<App>) -> Router {
 
 /// What the operator's own tools reach.
 pub(super) fn operator(app: &Arc<App>) -> Router {
-    shared().with_state(Arc::clone(app))
+    shared()
+        .layer(Extension(AtOperator))
+        .with_state(Arc::clone(app))
 }
 
 fn shared() -> Router<Arc<App>> {

@@ -1,7 +1,7 @@
 //! Refusals that carry a status: the status, the code, and exactly one row. The whole matrix is
 //! `agentkeys accept negative-auth`, which `acceptance` runs against a live server.
 
-use super::support::{Host, House, Server, wait};
+use super::support::{Host, House, Server, send, wait};
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 use std::time::Duration;
@@ -314,6 +314,110 @@ fn host_and_origin_are_checked_with_the_setting_named() {
         (403, "agentkeys.http.host_not_allowed".into())
     );
     assert!(host.body.contains("allowed_hosts"));
+}
+
+#[test]
+fn host_and_origin_are_checked_at_every_endpoint_of_ours_on_record() {
+    use reqwest::Method;
+    let server = Server::demo();
+    let ask = |base: &str, method: &Method, path: &str, name: &str, value: &str| {
+        let request = server.http.request(method.clone(), format!("{base}{path}"));
+        send(request.header(name, value).body("{}"))
+    };
+    let endpoints = [
+        (Method::POST, "/v1/memory/get", "cap.memory_get"),
+        (Method::POST, "/v1/memory/put", "cap.memory_put"),
+        (Method::POST, "/v1/cap/redeem", "cap.redeem"),
+        (Method::POST, "/v1/cap/introspect", "cap.introspect"),
+        (Method::POST, "/v1/actors/O_kevin_001/grant", "actor.grant"),
+        (
+            Method::POST,
+            "/v1/actors/O_kevin_001/ungrant",
+            "actor.ungrant",
+        ),
+        (Method::POST, "/v1/actors/O_kevin_001/erase", "memory.erase"),
+        (
+            Method::POST,
+            "/v1/vendor/devices/register",
+            "vendor.device.register",
+        ),
+        (
+            Method::DELETE,
+            "/v1/vendor/devices/register",
+            "vendor.device.remove",
+        ),
+        (
+            Method::DELETE,
+            "/v1/vendor/devices/d1",
+            "vendor.device.remove",
+        ),
+        (Method::GET, "/v1/audit/events", "audit.read"),
+        (Method::GET, "/v1/audit/stream", "audit.read"),
+        (Method::GET, "/v1/audit/checkpoint", "audit.read"),
+        (Method::GET, "/v1/audit/proof/inclusion?seq=0", "audit.read"),
+        (
+            Method::GET,
+            "/v1/audit/proof/consistency?from=0",
+            "audit.read",
+        ),
+    ];
+    let wrong = [
+        ("host", "evil.example", "host_not_allowed"),
+        ("origin", "https://evil.example", "origin_not_allowed"),
+    ];
+    let mut expected = Vec::new();
+    for (method, path, tool) in &endpoints {
+        for (name, value, reason) in wrong {
+            let reply = ask(&server.base, method, path, name, value);
+            let code = format!("agentkeys.http.{reason}");
+            assert_eq!((reply.status, reply.code()), (403, code), "{path}");
+            expected.push((*tool, reason, value));
+        }
+    }
+    let rows = server.house.events(&["--verdict", "deny"]);
+    let word = |value: &Value| value.as_str().unwrap().to_owned();
+    let told = rows
+        .iter()
+        .map(|r| [&r["tool"], &r["reason"], &r["claimed"]["seen"]].map(word));
+    let expected = expected
+        .into_iter()
+        .map(|(tool, reason, seen)| [tool, reason, seen].map(str::to_owned));
+    assert_eq!(told.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    // What anyone may know is given under any name, and the operator chose the name of its own.
+    for path in [
+        "/healthz",
+        "/.well-known/jwks.json",
+        "/.well-known/agentkeys/revoked-caps",
+        "/.well-known/agentkeys/log-key",
+    ] {
+        for (name, value, _) in wrong {
+            assert_eq!(
+                ask(&server.base, &Method::GET, path, name, value).status,
+                200
+            );
+        }
+    }
+    let operator = &server.operator;
+    let reply = ask(
+        operator,
+        &Method::GET,
+        "/v1/audit/events",
+        "host",
+        "evil.example",
+    );
+    assert_eq!(reply.code(), "agentkeys.auth.token_missing");
+}
+
+#[test]
+fn an_unknown_method_is_named_and_not_echoed() {
+    let server = Server::demo();
+    let method = format!("no/such\u{1b}[31m{}", "x".repeat(10_000));
+    let reply = server.host("folotoy").method(&method, &json!({}));
+    let error = &reply.json()["error"];
+    assert_eq!(error["code"], -32601, "{}", reply.body);
+    let said = error["message"].as_str().unwrap();
+    assert!(said.starts_with("no/such\u{fffd}[31mxx"), "{said}");
+    assert_eq!(said.chars().count(), 65);
 }
 
 #[test]

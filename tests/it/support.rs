@@ -186,6 +186,8 @@ pub(crate) struct Server {
     pub(crate) house: House,
     pub(crate) child: Child,
     pub(crate) base: String,
+    /// Of the operator's listener.
+    pub(crate) operator: String,
     pub(crate) http: reqwest::Client,
     stdout: BufReader<std::process::ChildStdout>,
 }
@@ -235,6 +237,7 @@ impl Server {
         std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
         Self {
             base: mcp.strip_suffix("/mcp").unwrap().to_owned(),
+            operator: ready["operator_url"].as_str().unwrap().to_owned(),
             http: reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
                 .build()

@@ -1,14 +1,16 @@
 //! The refusal matrix on the doors that are not HTTP: a cause × a tool × a kind of token × a
 //! transport, each with its code and exactly one row about the same actor, vendor and reason.
 
-use super::support::{House, Server, TRAVEL_AND_SPEND, command, wait};
+use super::support::{House, Server, TRAVEL_AND_SPEND, command, spawn, wait};
+use futures_util::stream::SplitSink;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 const TOOLS: [&str; 10] = [
@@ -95,10 +97,13 @@ fn make(house: &House, kind: Kind, label: &str, ttl: &str) -> Made {
     }
 }
 
+type Says = SplitSink<WebSocketStream<MaybeTlsStream<TcpStream>>, Message>;
+type Heard = Result<Message, Error>;
+
 /// One conversation, whatever carries it.
 enum Talk {
     Pipe(Child, Option<ChildStdin>, BufReader<ChildStdout>),
-    Socket(Box<WebSocketStream<MaybeTlsStream<TcpStream>>>),
+    Socket(Box<Says>, mpsc::UnboundedReceiver<Heard>),
 }
 
 impl Talk {
@@ -107,7 +112,18 @@ impl Talk {
             let base = server.base.replacen("http", "ws", 1);
             let url = format!("{base}/mcp_endpoint/call/?token={token}");
             let (socket, _) = wait(tokio_tungstenite::connect_async(url)).unwrap();
-            return Self::Socket(Box::new(socket));
+            let (says, mut hears) = socket.split();
+            // What comes is read when it comes: a ping that is answered only when the server has
+            // closed breaks the socket before its close frame is seen.
+            let (tell, heard) = mpsc::unbounded_channel();
+            spawn(async move {
+                while let Some(message) = hears.next().await {
+                    if tell.send(message).is_err() {
+                        return;
+                    }
+                }
+            });
+            return Self::Socket(Box::new(says), heard);
         }
         let file = server.house.temp.path().join("pipe.token");
         std::fs::write(&file, token).unwrap();
@@ -144,10 +160,10 @@ impl Talk {
                 }
                 Ok(serde_json::from_str(&line).unwrap())
             }
-            Self::Socket(socket) => {
-                let _ = wait(socket.send(Message::text(text)));
+            Self::Socket(says, heard) => {
+                let _ = wait(says.send(Message::text(text)));
                 loop {
-                    match wait(socket.next()) {
+                    match wait(heard.recv()) {
                         Some(Ok(Message::Text(text))) => {
                             return Ok(serde_json::from_str(&text).unwrap());
                         }
