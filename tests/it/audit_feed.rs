@@ -389,3 +389,124 @@ fn a_parent_changes_only_its_own_actors() {
         (&json!("parent"), &json!("http"))
     );
 }
+
+/// An address that stays while the server behind it changes.
+struct Front {
+    address: std::net::SocketAddr,
+    behind: std::sync::Arc<std::sync::Mutex<String>>,
+}
+
+impl Front {
+    fn of(server: &Server) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let behind = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+        let to = std::sync::Arc::clone(&behind);
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let to = to.lock().unwrap().clone();
+                // Refused is cut: the server is away.
+                if let Ok(server) = std::net::TcpStream::connect(to) {
+                    pipe(client.try_clone().unwrap(), server.try_clone().unwrap());
+                    pipe(server, client);
+                }
+            }
+        });
+        let front = Self { address, behind };
+        front.leads_to(server);
+        front
+    }
+
+    fn leads_to(&self, server: &Server) {
+        server.base["http://".len()..].clone_into(&mut self.behind.lock().unwrap());
+    }
+}
+
+fn pipe(mut from: std::net::TcpStream, mut to: std::net::TcpStream) {
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut from, &mut to);
+        let _ = to.shutdown(std::net::Shutdown::Both);
+        let _ = from.shutdown(std::net::Shutdown::Both);
+    });
+}
+
+#[test]
+fn a_tail_elsewhere_goes_through_a_restart_without_a_gap_or_a_repeat() {
+    use std::io::{BufRead as _, BufReader};
+    let mut server = Server::demo();
+    let front = Front::of(&server);
+    let token = server.reader("auditor", &[]);
+    let file = server.house.keep("auditor.token", &token);
+    let url = format!("http://{}", front.address);
+    let whoami = "agentkeys.identity.whoami";
+    let call = |server: &Server| {
+        server
+            .host("folotoy")
+            .call("agentkeys_identity_whoami", json!({}))
+    };
+    call(&server);
+    let mut tail = super::support::command(&server.house.dir())
+        .args([
+            "audit",
+            "tail",
+            "-f",
+            "--json",
+            "--tool",
+            whoami,
+            "--url",
+            &url,
+            "--token-file",
+        ])
+        .arg(&file)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
+    let mut seen = Vec::new();
+    let mut next = |seen: &mut Vec<u64>| {
+        let line = lines.next().expect("the tail ended").unwrap();
+        let event: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(event["tool"], whoami);
+        seen.push(event["seq"].as_u64().unwrap());
+    };
+    next(&mut seen);
+    for _ in 0..2 {
+        call(&server);
+        next(&mut seen);
+        server = server.again();
+        // While nobody listens.
+        call(&server);
+        front.leads_to(&server);
+        next(&mut seen);
+    }
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+    let rows = server.house.events(&["--tool", whoami]);
+    let rows: Vec<u64> = rows.iter().map(|r| r["seq"].as_u64().unwrap()).collect();
+    assert_eq!(seen, rows);
+
+    let code = |args: &[&str]| {
+        let base = ["audit", "tail", "--no-follow", "--token-file"];
+        let args = [&base[..], &[file.to_str().unwrap()], args].concat();
+        server.house.run(&args).status.code()
+    };
+    assert_eq!(code(&["--url", &url]), Some(0));
+    assert_eq!(
+        code(&["--url", "http://example.com"]),
+        Some(3),
+        "in the clear"
+    );
+    assert_eq!(code(&["--url", &url, "--actor", "O_kevin_001"]), Some(2));
+    let id = server.house.actor();
+    assert_eq!(code(&["--url", &url, "--actor", &id]), Some(0));
+    let tokens = server.house.ok(&["operator", "token", "list"]);
+    let token = tokens["tokens"][0]["token_id"].as_str().unwrap();
+    server.house.ok(&["operator", "token", "revoke", token]);
+    assert_eq!(code(&["--url", &url]), Some(4));
+    // A port that was free a moment ago.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", nobody.local_addr().unwrap());
+    drop(nobody);
+    assert_eq!(code(&["--url", &url]), Some(8));
+}

@@ -288,11 +288,24 @@ impl Server {
         self.house.ok(&args)["token"].as_str().unwrap().to_owned()
     }
 
-    /// Sends SIGTERM and waits for the end.
-    pub(crate) fn stop(mut self) -> std::process::ExitStatus {
+    /// Sends SIGTERM, waits for the end, and serves the same folder again, at another port.
+    pub(crate) fn again(mut self) -> Self {
+        self.end();
+        let temp = tempfile::tempdir().unwrap();
+        let init = Value::Null;
+        let house = std::mem::replace(&mut self.house, House { temp, init });
+        Self::over(house, &[])
+    }
+
+    fn end(&mut self) -> std::process::ExitStatus {
         let pid = self.child.id().to_string();
         Command::new("kill").args(["-TERM", &pid]).status().unwrap();
-        let status = self.child.wait().unwrap();
+        self.child.wait().unwrap()
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub(crate) fn stop(mut self) -> std::process::ExitStatus {
+        let status = self.end();
         let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).unwrap();
         status
