@@ -5,6 +5,7 @@
 
 use super::rows::{self, Columns, whole};
 use super::sqlite::{SqliteLedger, failed};
+use super::turn::Door;
 use super::{open, pool::Pool};
 use crate::audit::tree::{Tile, TileId, Wanted};
 use crate::authority::ports::{
@@ -40,8 +41,11 @@ impl SqliteLedger {
         let path: PathBuf = self.path.clone();
         Box::pin(elsewhere(move || {
             let mut connection = open::writing(&path)?;
+            let door = Door::of(open::folder_of(&path)).ok();
+            let turn = door.as_ref().map(Door::turn);
             let behavior = TransactionBehavior::Immediate;
             let transaction = connection.transaction_with_behavior(behavior)?;
+            drop(turn);
             let done = write(&transaction)?;
             transaction.commit()?;
             Ok(done)

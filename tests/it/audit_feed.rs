@@ -153,17 +153,19 @@ fn what_is_committed_reaches_a_reader_at_once() {
     let token = server.reader("auditor", &[]);
     let mut feed = Reader::open(&server, &token, "?tool=agentkeys.identity.whoami", None);
     let host = server.host("folotoy");
-    let mut waits: Vec<_> = (0..50)
+    let (mut waits, mut paces): (Vec<_>, Vec<_>) = (0..50)
         .map(|_| {
             host.call("agentkeys_identity_whoami", json!({}));
             let committed = Instant::now();
             feed.event().unwrap();
-            committed.elapsed()
+            (committed.elapsed(), server.pace())
         })
-        .collect();
+        .unzip();
     waits.sort_unstable();
-    // Nearly all: other tests have the machine at the same time.
-    assert!(waits[44] < Duration::from_millis(100), "{waits:?}");
+    paces.sort_unstable();
+    // Nearly all, and at the machine's pace: other tests have it at the same time.
+    let most = Duration::from_millis(100) + 3 * paces[44];
+    assert!(waits[44] < most, "{waits:?} {paces:?}");
 }
 
 #[test]
@@ -267,16 +269,16 @@ fn what_the_command_line_does_is_in_the_servers_feed() {
     let server = Server::demo();
     let token = server.reader("auditor", &[]);
     let mut feed = Reader::open(&server, &token, "?tool=vendor.create", None);
-    let started = Instant::now();
     server
         .house
         .ok(&["vendor", "create", "late", "--rail", "other"]);
-    let (_, event) = feed.event().unwrap();
+    let (_, event) = server
+        .within(Duration::from_secs(1), || feed.event())
+        .unwrap();
     assert_eq!(
         (&event["tool"], &event["door"]),
         (&json!("vendor.create"), &json!("cli"))
     );
-    assert!(started.elapsed() < Duration::from_secs(5));
 }
 
 #[test]
@@ -297,13 +299,7 @@ fn a_revoked_token_loses_its_open_stream() {
         "revoke",
         made["token_id"].as_str().unwrap(),
     ]);
-    let revoked = Instant::now();
-    assert!(feed.event().is_none());
-    assert!(
-        revoked.elapsed() < Duration::from_millis(1_500),
-        "{:?}",
-        revoked.elapsed()
-    );
+    server.within(Duration::from_secs(1), || assert!(feed.event().is_none()));
 }
 
 #[test]

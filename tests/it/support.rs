@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// Grants of a vendor that may read and write travel and spend.
 pub(crate) const TRAVEL_AND_SPEND: &[&str] = &[
@@ -181,6 +182,15 @@ pub(crate) fn json_of(output: &Output) -> Value {
         .unwrap_or_else(|e| panic!("{e}: {}", text(&output.stdout)))
 }
 
+/// Says when dropped that something is over.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A running server. Killed when dropped.
 pub(crate) struct Server {
     pub(crate) house: House,
@@ -246,6 +256,39 @@ impl Server {
             child,
             stdout,
         }
+    }
+
+    /// How long the simplest request takes now: the pace of a machine that others have too.
+    pub(crate) fn pace(&self) -> Duration {
+        let started = Instant::now();
+        let reply = send(self.http.get(format!("{}/healthz", self.base)));
+        assert_eq!(reply.status, 200);
+        started.elapsed()
+    }
+
+    /// Does something, and asserts that it takes no longer than that on a machine that is free: the
+    /// slowest of the simplest requests meanwhile is what a busy one adds at each step.
+    #[track_caller]
+    pub(crate) fn within<T>(&self, most: Duration, work: impl FnOnce() -> T) -> T {
+        let done = AtomicBool::new(false);
+        let (out, took, slowest) = std::thread::scope(|scope| {
+            let paces = scope.spawn(|| {
+                let mut slowest = self.pace();
+                while !done.load(Ordering::Relaxed) {
+                    slowest = slowest.max(self.pace());
+                }
+                slowest
+            });
+            // Also when the work panics, or the other one would never end.
+            let ends = Ends(&done);
+            let started = Instant::now();
+            let out = work();
+            let took = started.elapsed();
+            drop(ends);
+            (out, took, paces.join().unwrap())
+        });
+        assert!(took < most + 3 * slowest, "{took:?}, {slowest:?}");
+        out
     }
 
     /// A host of a demo vendor, acting for the demo actor.

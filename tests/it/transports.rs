@@ -112,13 +112,13 @@ impl Talk {
             let base = server.base.replacen("http", "ws", 1);
             let url = format!("{base}/mcp_endpoint/call/?token={token}");
             let (socket, _) = wait(tokio_tungstenite::connect_async(url)).unwrap();
-            let (says, mut inbound) = socket.split();
+            let (says, mut comes) = socket.split();
             // What comes is read when it comes: a ping that is answered only when the server has
             // closed breaks the socket before its close frame is seen.
-            let (put, heard) = mpsc::unbounded_channel();
+            let (tell, heard) = mpsc::unbounded_channel();
             spawn(async move {
-                while let Some(message) = inbound.next().await {
-                    if put.send(message).is_err() {
+                while let Some(message) = comes.next().await {
+                    if tell.send(message).is_err() {
                         return;
                     }
                 }
