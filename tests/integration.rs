@@ -10,6 +10,7 @@ mod it {
     pub(crate) mod support;
 
     mod acceptance;
+    mod anchor;
     mod ark;
     mod ark_sdk;
     mod audit_bundle;

@@ -211,7 +211,7 @@ pub async fn chain_logs(
     Ok(Some((receipt.logs, depth)))
 }
 
-/// The words of the clients that are about: geth and reth, Nethermind, Besu, OpenEthereum, Frontier.
+/// The words of the clients that are about: geth and reth, Nethermind, Besu, Parity, Frontier.
 fn is_known(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     [
@@ -282,3 +282,6 @@ fn data(value: &Value) -> Option<Vec<u8>> {
 fn word(value: &Value) -> Option<Word> {
     data(value)?.try_into().ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,16 +108,15 @@ fn list(items: &[u8]) -> Vec<u8> {
 
 /// The kind and the length of what follows: up to 55 in the one byte, more as a number of its own.
 fn head(out: &mut Vec<u8>, kind: u8, length: usize) {
-    match u8::try_from(length) {
-        Ok(short @ 0..=55) => out.push(kind + short),
-        _ => {
-            let length = length.to_be_bytes();
-            let length = trimmed(&length);
-            // At most 8 bytes of a length.
-            out.push(kind + 55 + length.len().to_le_bytes()[0]);
-            out.extend_from_slice(length);
-        }
+    if let Ok(short @ 0..=55) = u8::try_from(length) {
+        out.push(kind + short);
+        return;
     }
+    let length = length.to_be_bytes();
+    let length = trimmed(&length);
+    // At most 8 bytes of a length.
+    out.push(kind + 55 + length.len().to_le_bytes()[0]);
+    out.extend_from_slice(length);
 }
 
 #[cfg(test)]

@@ -99,8 +99,8 @@ fn in_block_at(block: u64, did: Did) -> View {
     }
 }
 
-fn at(base: u128) -> Option<Price> {
-    Some(Price { base, tip: GWEI })
+fn at(base: u128) -> Price {
+    Price { base, tip: GWEI }
 }
 
 fn step(record: &Record, view: &View, now_ms: i64) -> Step {
@@ -134,7 +134,7 @@ fn nothing_is_opened_on_the_wrong_chain_or_above_the_bound() {
         ..stuck()
     };
     let dear = View {
-        price: at(100 * GWEI),
+        price: Some(at(100 * GWEI)),
         ..stuck()
     };
     for record in [Record::default(), in_flight()] {
@@ -193,7 +193,7 @@ fn nobody_is_outbid_beyond_the_bound() {
     let wait = Step::Wait(Awaited::Block);
     assert_eq!(step(&record, &stuck(), LATE), wait);
     let dear = View {
-        price: at(101 * GWEI),
+        price: Some(at(101 * GWEI)),
         ..stuck()
     };
     let halt = step(&record, &dear, LATE);
@@ -215,7 +215,7 @@ fn what_the_node_does_not_have_is_sent_again_at_once_and_as_it_was() {
     assert_eq!(step(&record, &gone, LATE), Step::Resend);
     // Unless it could not be included now.
     let dearer = View {
-        price: at(22 * GWEI),
+        price: Some(at(22 * GWEI)),
         ..gone
     };
     let fees = Fees {
