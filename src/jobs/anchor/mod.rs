@@ -19,5 +19,7 @@ pub use halt::Halt;
 pub use node::chain_logs;
 pub use rpc::{Plain, Rpc, RpcError};
 pub use sender::{Again, Pace, Progress, Sender, Sent, StepError};
-pub use store::{AnchorStore, Attempt, Due, Failure, Flight, Landed, Record, StoreError};
+pub use store::{
+    AnchorStore, Attempt, Due, Failure, Flight, Landed, MAX_ATTEMPTS, Record, StoreError,
+};
 pub use tx::{Fees, NotAKey, Signed, Transaction};
