@@ -29,6 +29,7 @@ mod it {
     mod hosts;
     mod init;
     mod inspector;
+    mod log_tamper;
     mod memory;
     mod operations;
     mod picture;

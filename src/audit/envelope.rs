@@ -4,6 +4,9 @@
 
 mod cbor;
 pub mod kind;
+mod peek;
+
+pub use peek::{Peek, peek};
 
 use crate::digest::keccak256;
 use ciborium::Value as Cbor;

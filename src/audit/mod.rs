@@ -8,4 +8,5 @@ pub mod bundle;
 pub mod checkpoint;
 pub mod envelope;
 pub mod note;
+pub mod recheck;
 pub mod tree;

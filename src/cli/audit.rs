@@ -5,6 +5,7 @@ mod line;
 mod remote;
 mod sealed;
 mod verify;
+mod whole;
 
 use super::Ctx;
 use super::args::{When, namespace, rail, verdict};
@@ -109,9 +110,10 @@ pub enum Verb {
         #[arg(long, value_name = "T")]
         before: When,
     },
-    /// Check proofs, without a server and without a ledger.
+    /// Check proofs, without a server and without a ledger; or a whole log.
     #[command(before_help = "Examples:
   agentkeys audit verify event.proof
+  agentkeys audit verify --log --since kept.checkpoint --trust-key log.key
   agentkeys audit verify *.proof --trust-key log.key --json")]
     Verify(verify::VerifyArgs),
     /// Show the newest events, then each as it happens.

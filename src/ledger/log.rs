@@ -146,12 +146,17 @@ impl SealedLog for SqliteLedger {
     }
 }
 
-pub(super) fn state(c: &Connection) -> Result<LogState> {
+/// How many events the tree has, how many of the first have lost their bodies, how many of those are
+/// gone, and how many events there are.
+pub(super) fn counts(c: &Connection) -> Result<[u64; 4]> {
     let sql = "SELECT integrated, pruned, swept, next_seq FROM log_head, audit_head";
     let numbers =
         |r: &mut Columns<'_, '_>| Ok([r.unsigned()?, r.unsigned()?, r.unsigned()?, r.unsigned()?]);
-    let found = rows::one(c, sql, [], numbers)?;
-    let [integrated, pruned, swept, size] = found.ok_or_else(|| rows::broken("log head"))?;
+    rows::one(c, sql, [], numbers)?.ok_or_else(|| rows::broken("log head"))
+}
+
+pub(super) fn state(c: &Connection) -> Result<LogState> {
+    let [integrated, pruned, swept, size] = counts(c)?;
     let sql = "SELECT number, name FROM log_origin ORDER BY number DESC LIMIT 1";
     let origin = rows::one(c, sql, [], |r| {
         Ok(LogOrigin {

@@ -11,6 +11,7 @@ mod events;
 mod feed;
 mod guard;
 mod log;
+mod offline;
 mod open;
 mod pool;
 mod read;
@@ -19,6 +20,7 @@ mod sqlite;
 mod turn;
 mod writer;
 
+pub use offline::Offline;
 pub use open::OpenError;
 pub use sqlite::{Options, SqliteLedger};
 

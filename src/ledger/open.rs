@@ -23,6 +23,9 @@ const MIGRATIONS: [(&str, &str); 3] = [
     ("V3__tree", include_str!("migrations/V3__tree.sql")),
 ];
 
+/// The version from which on logs are sealed.
+const SEALED: i64 = 3;
+
 /// Why a ledger does not open.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -54,6 +57,14 @@ pub enum OpenError {
         found: i64,
         /// The newest version this program knows.
         known: i64,
+    },
+    /// An older program wrote it, and no newer one opened it since.
+    #[error(
+        "its schema is version {found}, from before logs were sealed; any command of this program but this one brings it up to date"
+    )]
+    Older {
+        /// The version in the file.
+        found: i64,
     },
     /// It has a schema of a known version that is not the one this program would have made.
     #[error("its schema says version {version}, but is not the one of this program")]
@@ -214,6 +225,34 @@ fn write_ahead(connection: &Connection) -> Result<(), OpenError> {
     } else {
         Err(OpenError::NoWal { mode })
     }
+}
+
+/// Whether a file that is only read has tables of this program's, made as it makes them: without
+/// their constraints a place or an id could be there twice.
+pub(super) fn readable(connection: &Connection) -> Result<(), OpenError> {
+    let known = newest(&migrations()?);
+    let found = schema_version(connection)?;
+    if found > known {
+        return Err(OpenError::Newer { found, known });
+    }
+    if found < SEALED {
+        return Err(OpenError::Older { found });
+    }
+    for table in [
+        "audit_event",
+        "audit_head",
+        "log_tile",
+        "log_head",
+        "log_checkpoint",
+    ] {
+        let sql = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+        let made = connection.query_row(sql, [table], |r| r.get::<_, String>(0));
+        let made = made.optional()?.unwrap_or_default();
+        if made.is_empty() || !MIGRATIONS.iter().any(|(_, sql)| sql.contains(&made)) {
+            return Err(OpenError::Altered { version: found });
+        }
+    }
+    Ok(())
 }
 
 /// A connection to a prepared file, for the writer.

@@ -6,19 +6,19 @@ use serde_json::{Map, Number, Value};
 
 /// Major type 0, in the high three bits.
 pub(super) const UNSIGNED: u8 = 0x00;
-const NEGATIVE: u8 = 0x20;
-const BYTES: u8 = 0x40;
-const TEXT: u8 = 0x60;
-const ARRAY: u8 = 0x80;
+pub(super) const NEGATIVE: u8 = 0x20;
+pub(super) const BYTES: u8 = 0x40;
+pub(super) const TEXT: u8 = 0x60;
+pub(super) const ARRAY: u8 = 0x80;
 /// Major type 5.
 pub(super) const MAP: u8 = 0xa0;
-const FALSE: u8 = 0xf4;
-const TRUE: u8 = 0xf5;
+pub(super) const FALSE: u8 = 0xf4;
+pub(super) const TRUE: u8 = 0xf5;
 /// Simple value 22.
 pub(super) const NULL: u8 = 0xf6;
 
 /// As deep as a request may nest (`design.md`, rule 8), so that the stack is bounded too.
-const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 64;
 
 /// A head in the shortest form that holds `value`.
 pub(super) fn head(out: &mut Vec<u8>, major: u8, value: u64) {

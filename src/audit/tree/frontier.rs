@@ -70,13 +70,22 @@ impl Frontier {
             let reached = self.push_with(leaf, |tile| tiles.push(tile));
             changed = changed.max(reached);
         }
-        for (level, hashes) in (0..).zip(&self.levels).take(changed) {
+        tiles.extend(
+            self.unfinished()
+                .take_while(|t| usize::from(t.id.level) < changed),
+        );
+        tiles
+    }
+
+    /// The unfinished tiles: at most one a level.
+    pub fn unfinished(&self) -> impl Iterator<Item = Tile> {
+        let levels = (0..).zip(&self.levels);
+        levels.filter_map(|(level, hashes)| {
             let index = count(self.size, level) / TILE_WIDTH as u64;
             let id = TileId { level, index };
             // A level that was filled to the brim has nothing unfinished.
-            tiles.extend(Tile::new(id, hashes.clone()).ok());
-        }
-        tiles
+            Tile::new(id, hashes.clone()).ok()
+        })
     }
 
     /// Appends one leaf hash and keeps no tile: for reading through a log in constant memory.

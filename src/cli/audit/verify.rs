@@ -1,5 +1,6 @@
 //! Checking proofs: nothing of this machine is asked but the files named.
 
+use super::whole;
 use crate::audit::bundle::{self, MAX_BUNDLE_BYTES, Verdict};
 use crate::audit::note::VerifierKey;
 use crate::cli::Ctx;
@@ -13,8 +14,15 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
     /// Proofs that `agentkeys audit prove` wrote.
-    #[arg(value_name = "FILE", required = true)]
+    #[arg(value_name = "FILE", required_unless_present = "log")]
     pub files: Vec<PathBuf>,
+    /// Check the whole log of the data folder instead: every entry, the tree and every checkpoint.
+    /// `ledger.sqlite` is only read, and a copy of it is enough.
+    #[arg(long, conflicts_with = "files")]
+    pub log: bool,
+    /// A checkpoint you kept (`agentkeys audit checkpoint --out`): the log must be its continuation.
+    #[arg(long, value_name = "CHECKPOINT", requires = "log")]
+    pub since: Option<PathBuf>,
     /// A key of the log that you got over a way you trust: its text, or a file with one a line.
     #[arg(long, value_name = "K")]
     pub trust_key: Vec<String>,
@@ -22,6 +30,9 @@ pub struct VerifyArgs {
 
 pub(super) fn run(args: &VerifyArgs, ctx: &Ctx) -> Result<(), Problem> {
     let trusted = trusted(&args.trust_key)?;
+    if args.log {
+        return whole::run(ctx, trusted, args.since.as_deref());
+    }
     let mut verdicts = Vec::new();
     for file in &args.files {
         verdicts.push((file, bundle::verify(&read(file)?, &trusted)));
