@@ -522,9 +522,17 @@ impl Recheck {
             let same = pairs.take_while(|(a, b)| a == b).count();
             if id.level == 0 && same == made.hashes().len() && hashes.len() > same {
                 let there = under(same as u64);
-                let cause =
-                    format!("the log ends before entry {there}, and the stored tree goes on");
-                return self.fail(What::Truncated, there, cause);
+                let (what, cause) = if there == self.head.size {
+                    (
+                        What::Truncated,
+                        format!("the log ends before entry {there}, and the stored tree goes on"),
+                    )
+                } else {
+                    let cause =
+                        format!("the stored tree is said to end at entry {there}, and goes on");
+                    (What::Tile, cause)
+                };
+                return self.fail(what, there, cause);
             }
             if same < made.hashes().len() || hashes.len() != same || !rest.is_empty() {
                 let cause = format!(

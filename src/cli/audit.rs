@@ -1,6 +1,7 @@
 //! `agentkeys audit …`: what happened, and what happens.
 
 mod export;
+mod fsck;
 mod line;
 mod remote;
 mod sealed;
@@ -116,6 +117,12 @@ pub enum Verb {
   agentkeys audit verify --log --since kept.checkpoint --trust-key log.key
   agentkeys audit verify *.proof --trust-key log.key --json")]
     Verify(verify::VerifyArgs),
+    /// Look at the log and repair what can be: seal what waits, sweep what was pruned, make a damaged
+    /// tree again if what was signed proves the entries. What it did is on record.
+    #[command(before_help = "Examples:
+  agentkeys audit fsck
+  agentkeys audit fsck --json")]
+    Fsck,
     /// Show the newest events, then each as it happens.
     #[command(before_help = "Examples:
   agentkeys audit tail
@@ -193,6 +200,7 @@ pub async fn run(cmd: AuditCmd, ctx: &Ctx) -> Result<(), Problem> {
         } => export::run(ctx, &filters, format, out.as_deref()).await,
         Verb::Prune { before } => sealed::prune(ctx, before).await,
         Verb::Verify(args) => verify::run(&args, ctx),
+        Verb::Fsck => fsck::run(ctx).await,
         Verb::Tail {
             elsewhere,
             filters,

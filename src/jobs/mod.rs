@@ -4,5 +4,6 @@
 //! it can be killed at any moment and goes on from there.
 
 pub mod anchor;
+pub mod fsck;
 pub mod recheck;
 pub mod sealer;

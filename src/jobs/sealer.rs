@@ -5,6 +5,8 @@
 //! contain what the file says was put back from an older copy, or cut: what was signed cannot be
 //! continued then, so the log goes on under another name, and its first event there says why.
 
+mod mend;
+
 use crate::audit::checkpoint::{Checkpoint, CheckpointError, SignError};
 use crate::audit::note::{NoteError, SignedNote, VerifierKey};
 use crate::audit::tree::{Frontier, Tree, TreeError, leaf_hash};
@@ -112,6 +114,14 @@ impl Sealer {
     /// Adds what is committed to the tree and signs its root, waiting at most `patience` for
     /// another process that is at it. Signs nothing when there is nothing new.
     pub async fn seal(&self, patience: Duration) -> Result<Sealed, SealError> {
+        self.hold(patience).await?;
+        let sealed = self.under_lease().await;
+        self.log().release(&self.holder).await?;
+        sealed
+    }
+
+    /// Takes the lease, waiting at most `patience` for another process.
+    async fn hold(&self, patience: Duration) -> Result<(), SealError> {
         let give_up = tokio::time::Instant::now() + patience;
         while !self.lease().await? {
             if tokio::time::Instant::now() >= give_up {
@@ -119,9 +129,34 @@ impl Sealer {
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
-        let sealed = self.under_lease().await;
-        self.log().release(&self.holder).await?;
-        sealed
+        Ok(())
+    }
+
+    /// Drops a lease that is over; says whether there was one.
+    pub async fn drop_stale_lease(&self) -> Result<bool, SealError> {
+        let now_ms = self.clock.now_ms();
+        let latest_ms = now_ms.saturating_add(LEASE_MS);
+        Ok(self.log().drop_lease(now_ms, latest_ms).await?)
+    }
+
+    /// Whether the tree has entries that no checkpoint of this name covers: a batch that was begun.
+    pub async fn unfinished(&self) -> Result<bool, SealError> {
+        let state = self.log().log_state().await?;
+        let last = self.log();
+        let last = last.checkpoint(state.origin.number, WhichCheckpoint::Last);
+        let signed = last.await?.map_or(0, |last| last.size);
+        Ok(state.integrated > signed)
+    }
+
+    /// Where the last checkpoint is kept beside the ledger.
+    pub fn kept_path(&self) -> &Path {
+        &self.kept
+    }
+
+    /// Whether bodies that were pruned are still on the disk.
+    pub async fn unswept(&self) -> Result<bool, SealError> {
+        let state = self.log().log_state().await?;
+        Ok(state.swept < state.pruned)
     }
 
     /// Removes what was pruned from the disk.
@@ -271,7 +306,16 @@ impl Sealer {
             let tiles = self.log().tiles(Frontier::tiles(size)).await?;
             Ok::<_, SealError>(Frontier::load(size, &tiles)?.root())
         };
-        Ok(tree(kept.size()).await? != *kept.root())
+        // A tile that is missing does not say that the log is another one; the entries do.
+        let stored = tree(kept.size()).await;
+        if stored.as_ref().is_ok_and(|root| root == kept.root()) {
+            return Ok(false);
+        }
+        if self.root_of_entries(state, kept.size()).await? == *kept.root() {
+            let cause = "it is not the tree of the entries, which are those that were signed";
+            return Err(SealError::Damaged(cause.to_owned()));
+        }
+        stored.map(|_| true)
     }
 
     async fn restart(&self, origin: &LogOrigin, kept: &Checkpoint) -> Result<(), SealError> {

@@ -7,7 +7,7 @@ use super::rows::{self, Columns, whole};
 use super::sqlite::{SqliteLedger, failed};
 use super::turn::Door;
 use super::{open, pool::Pool};
-use crate::audit::tree::{Tile, TileId, Wanted};
+use crate::audit::tree::{TILE_WIDTH, Tile, TileId, Wanted};
 use crate::authority::ports::{
     KeptCheckpoint, Later, Lease, LedgerError, LogOrigin, LogState, SealedLog, WhichCheckpoint,
 };
@@ -91,6 +91,34 @@ impl SealedLog for SqliteLedger {
         self.write(move |t| {
             let sql = "UPDATE log_head SET lease_holder = NULL WHERE id = 1 AND lease_holder = ?1";
             t.execute(sql, [holder]).map(|_| ())
+        })
+    }
+
+    fn drop_lease(&self, now_ms: i64, latest_ms: i64) -> Later<'_, Result<bool, LedgerError>> {
+        self.write(move |t| {
+            let sql = "UPDATE log_head SET lease_holder = NULL WHERE id = 1 \
+                       AND lease_holder IS NOT NULL \
+                       AND (lease_until_ms <= ?1 OR lease_until_ms > ?2)";
+            Ok(t.execute(sql, (now_ms, latest_ms))? == 1)
+        })
+    }
+
+    fn mend<'a>(
+        &'a self,
+        holder: &'a str,
+        tiles: Vec<Tile>,
+        end: Option<u64>,
+    ) -> Later<'a, Result<bool, LedgerError>> {
+        let holder = holder.to_owned();
+        self.write(move |t| {
+            let sql = "UPDATE log_head SET integrated = coalesce(?2, integrated) \
+                       WHERE id = 1 AND lease_holder = ?1";
+            if t.execute(sql, (holder, end.map(whole).transpose()?))? == 0 {
+                return Ok(false);
+            }
+            tiles.iter().try_for_each(|tile| keep_tile(t, tile))?;
+            end.map_or(Ok(()), |end| remove_beyond(t, end))?;
+            Ok(true)
         })
     }
 
@@ -210,6 +238,21 @@ fn keep_tile(c: &Connection, tile: &Tile) -> Result<()> {
     statement
         .execute((id.level, whole(id.index)?, hashes))
         .map(|_| ())
+}
+
+/// Removes tiles that a tree of this size does not have.
+fn remove_beyond(c: &Connection, size: u64) -> Result<()> {
+    let mut levels = 0;
+    let mut hashes = size;
+    while hashes > 0 {
+        let tiles = whole(hashes.div_ceil(TILE_WIDTH as u64))?;
+        let sql = "DELETE FROM log_tile WHERE level = ?1 AND (place < 0 OR place >= ?2)";
+        c.execute(sql, (levels, tiles))?;
+        levels += 1;
+        hashes /= TILE_WIDTH as u64;
+    }
+    let sql = "DELETE FROM log_tile WHERE level < 0 OR level >= ?1";
+    c.execute(sql, [levels]).map(|_| ())
 }
 
 pub(super) fn checkpoint(

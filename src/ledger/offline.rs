@@ -73,6 +73,13 @@ impl Offline {
         !beside(&self.path, "-wal").exists() && now == Some(before)
     }
 
+    /// What `SQLite` finds wrong with the file and its indexes; nothing when all is whole.
+    pub fn integrity(&self) -> Result<Option<String>> {
+        let sql = "PRAGMA integrity_check(1)";
+        let found: String = self.connection.query_row(sql, [], |r| r.get(0))?;
+        Ok((found != "ok").then_some(found))
+    }
+
     /// What it says about itself.
     pub fn head(&self) -> Result<Head> {
         let c = &self.connection;

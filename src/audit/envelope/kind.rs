@@ -81,6 +81,8 @@ kinds!(
     Prune = 132 "audit.prune",
     /// The ledger was backed up or restored.
     Backup = 133 "audit.backup",
+    /// The log was checked or repaired.
+    LogCheck = 134 "audit.check",
 );
 
 impl OpKind {

@@ -214,6 +214,7 @@ fn kinds_keep_their_bytes() {
     assert_eq!(name_of(13), "Unknown(13)");
     assert_eq!(OpKind::PermissionCheck.as_byte(), 100);
     assert_eq!(OpKind::Backup.as_byte(), 133);
+    assert_eq!(OpKind::LogCheck.as_byte(), 134);
 }
 
 /// The same body through ciborium's own writer, sorted by encoded keys: an encoder that shares no

@@ -80,6 +80,17 @@ pub trait SealedLog: Send + Sync {
     fn lease<'a>(&'a self, lease: Lease<'a>) -> Later<'a, Result<bool, LedgerError>>;
     /// Gives the lease back.
     fn release<'a>(&'a self, holder: &'a str) -> Later<'a, Result<(), LedgerError>>;
+    /// Drops a lease that ended by `now_ms`, or that ends later than one can (`latest_ms`); says whether
+    /// there was one.
+    fn drop_lease(&self, now_ms: i64, latest_ms: i64) -> Later<'_, Result<bool, LedgerError>>;
+    /// Puts these tiles in the place of those that are there, if `holder` has the lease; false when
+    /// not. With `end`, the tree ends there, and tiles beyond it are removed.
+    fn mend<'a>(
+        &'a self,
+        holder: &'a str,
+        tiles: Vec<Tile>,
+        end: Option<u64>,
+    ) -> Later<'a, Result<bool, LedgerError>>;
     /// Keeps what events from `from` up to `to` added to the tree, if the tree ends at `from` and
     /// `holder` has the lease; false when not.
     fn integrate<'a>(

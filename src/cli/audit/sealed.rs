@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// How long a server that is sealing is waited for: longer than a lease that a dead one left.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) async fn seal(folder: &Folder) -> Result<Sealed, Problem> {
     let sealed = folder.sealer().seal(PATIENCE).await;

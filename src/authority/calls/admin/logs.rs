@@ -10,6 +10,7 @@ use crate::authority::ports::{
 use crate::authority::{Cause, Refusal, unavailable};
 use serde_json::json;
 
+pub(super) const CHECK: &str = "audit.check";
 pub(super) const PRUNE: &str = "audit.prune";
 pub(super) const RESTART: &str = "audit.restart";
 
@@ -65,5 +66,59 @@ pub(super) async fn prune(cx: &Cx<'_>, before_ms: i64) -> Done {
     Change::new(cx, OpKind::Prune, PRUNE, answer.clone())
         .effect(Effect::PruneEvents { until })
         .commit(cx, "pruned", Answer::Json(answer))
+        .await
+}
+
+/// How one part of the log was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogStatus {
+    /// As it has to be.
+    Ok,
+    /// It was not, and is again.
+    Repaired,
+    /// It is not.
+    Bad,
+}
+
+impl LogStatus {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Repaired => "repaired",
+            Self::Bad => "bad",
+        }
+    }
+}
+
+/// What a check of the log found of one part of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFinding {
+    /// Which part.
+    pub id: &'static str,
+    /// How it is.
+    pub status: LogStatus,
+    /// Why, in words.
+    pub cause: String,
+    /// What to do, where it is bad.
+    pub fix: String,
+}
+
+/// Records a check, and what was repaired.
+pub(super) async fn check(cx: &Cx<'_>, findings: &[LogFinding]) -> Done {
+    let is = |status| findings.iter().any(|f| f.status == status);
+    let reason = match (is(LogStatus::Bad), is(LogStatus::Repaired)) {
+        (true, _) => "damaged",
+        (false, true) => "repaired",
+        (false, false) => "checked",
+    };
+    let told = findings.iter().map(|f| {
+        json!({
+            "id": f.id, "status": f.status.as_str(), "cause": crate::text::clean_to(&f.cause, 400),
+        })
+    });
+    let detail = json!({ "findings": told.collect::<Vec<_>>() });
+    Change::new(cx, OpKind::LogCheck, CHECK, detail)
+        .commit(cx, reason, Answer::Json(serde_json::Value::Null))
         .await
 }

@@ -15,6 +15,7 @@ mod vendors;
 
 pub use devices::{DeviceRequest, PairRequest};
 pub use grants::{Grant, GrantRequest};
+pub use logs::{LogFinding, LogStatus};
 
 pub(super) use actors::{MAX_NAME, binding_json};
 pub(super) use grants::lost_grants;
@@ -178,6 +179,11 @@ pub enum AdminCall {
     KeyList,
     /// A new key in front of a ring that signs.
     KeyRotate(SigningRing),
+    /// The log was checked, and repaired where that could be done.
+    LogCheck {
+        /// What was found.
+        findings: Vec<LogFinding>,
+    },
     /// Removes the bodies of events that are old enough and sealed.
     LogPrune {
         /// Those before this time, Unix milliseconds.
@@ -281,6 +287,7 @@ impl AdminCall {
             Self::DeviceRemove { .. } => super::device::REMOVE,
             Self::KeyList => "keys.list",
             Self::KeyRotate(_) => "keys.rotate",
+            Self::LogCheck { .. } => logs::CHECK,
             Self::LogPrune { .. } => logs::PRUNE,
             Self::LogRestart { .. } => logs::RESTART,
         }
@@ -355,6 +362,7 @@ pub(super) async fn run(cx: &Cx<'_>, call: &AdminCall) -> Done {
         }
         AdminCall::KeyList => keys::list(cx).await,
         AdminCall::KeyRotate(ring) => keys::rotate(cx, *ring).await,
+        AdminCall::LogCheck { findings } => logs::check(cx, findings).await,
         AdminCall::LogPrune { before_ms } => logs::prune(cx, *before_ms).await,
         AdminCall::LogRestart {
             closed,
