@@ -238,6 +238,11 @@ pub(super) fn readable(connection: &Connection) -> Result<(), OpenError> {
     if found < SEALED {
         return Err(OpenError::Older { found });
     }
+    let model = Connection::open_in_memory()?;
+    let versions = (1..).zip(MIGRATIONS).take_while(|(v, _)| *v <= found);
+    for (_, (_, sql)) in versions {
+        model.execute_batch(sql)?;
+    }
     for table in [
         "audit_event",
         "audit_head",
@@ -245,14 +250,17 @@ pub(super) fn readable(connection: &Connection) -> Result<(), OpenError> {
         "log_head",
         "log_checkpoint",
     ] {
-        let sql = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1";
-        let made = connection.query_row(sql, [table], |r| r.get::<_, String>(0));
-        let made = made.optional()?.unwrap_or_default();
-        if made.is_empty() || !MIGRATIONS.iter().any(|(_, sql)| sql.contains(&made)) {
+        if made_as(connection, table)? != made_as(&model, table)? {
             return Err(OpenError::Altered { version: found });
         }
     }
     Ok(())
+}
+
+/// The statement that made a table, with what was added to it since.
+fn made_as(connection: &Connection, table: &str) -> rusqlite::Result<Option<String>> {
+    let sql = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    connection.query_row(sql, [table], |r| r.get(0)).optional()
 }
 
 /// A connection to a prepared file, for the writer.

@@ -10,6 +10,7 @@ mod feed;
 mod get;
 mod house;
 mod load;
+mod log;
 mod policy;
 mod program;
 mod refusals;
@@ -28,6 +29,7 @@ Names (all of them when none is given):
   get       memory.get over HTTP, against a bare rmcp server and FastMCP
   policy    a decision over 1000 rules
   tree      growing the audit log's tree, and proofs over a million rows
+  log       sealing and checking a log of a million rows in its file
   start     serve until ready, its memory, --help, demo cross-rail
   feed      from a commit to a reader of the audit stream
   refusals  whether unknown and unbound actors take the same time
@@ -60,7 +62,7 @@ pub(crate) struct Options {
     check: bool,
 }
 
-const NAMES: [&str; 6] = ["get", "policy", "tree", "start", "feed", "refusals"];
+const NAMES: [&str; 7] = ["get", "policy", "tree", "log", "start", "feed", "refusals"];
 
 impl Options {
     fn read(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
@@ -136,6 +138,9 @@ fn main() -> ExitCode {
     }
     if options.wants("tree") {
         tree::measure(&options, &mut report);
+    }
+    if options.wants("log") {
+        log::measure(&options, &mut report);
     }
     if ["get", "start", "feed", "refusals"]
         .iter()
