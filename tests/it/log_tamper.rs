@@ -418,6 +418,20 @@ fn a_pruned_log_verifies_by_its_hashes_and_says_so() {
     assert_eq!((code, &said["first_bad"]), (7, &json!(256)), "{said}");
 }
 
+#[test]
+fn a_log_and_files_are_not_checked_at_once() {
+    let house = House::demo();
+    for words in [
+        &["--log", "x"][..],
+        &["--since", "k", "x"],
+        &["--since", "k"],
+        &[],
+    ] {
+        let output = house.run(&[&["audit", "verify"], words].concat());
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+    }
+}
+
 /// The check writes nothing and puts nothing beside the file, and asks nothing of the folder.
 #[test]
 fn it_only_reads_and_a_server_may_run_beside_it() {

@@ -21,7 +21,13 @@ pub struct VerifyArgs {
     #[arg(long, conflicts_with = "files")]
     pub log: bool,
     /// A checkpoint you kept (`agentkeys audit checkpoint --out`): the log must be its continuation.
-    #[arg(long, value_name = "CHECKPOINT", requires = "log")]
+    // clap does not ask for what it requires where that conflicts with what is there.
+    #[arg(
+        long,
+        value_name = "CHECKPOINT",
+        requires = "log",
+        conflicts_with = "files"
+    )]
     pub since: Option<PathBuf>,
     /// A key of the log that you got over a way you trust: its text, or a file with one a line.
     #[arg(long, value_name = "K")]
