@@ -32,7 +32,7 @@ use limits::{Buckets, Folds, Rate};
 use parking_lot::Mutex;
 use policy::{PolicyEngine, PolicySource};
 use ports::{
-    ActorTokens, CapAuthority, Clock, Committed, Entropy, Guard, Lane, Ledger, LedgerError,
+    ActorTokens, CapAuthority, Clock, Committed, Entropy, Guard, Lane, Later, Ledger, LedgerError,
     LogKeys, SealedLog, Unit, Vault,
 };
 use principal::Principal;
@@ -134,8 +134,15 @@ impl Authority {
     }
 
     /// The only way to any effect.
-    pub async fn perform(&self, principal: &Principal, call: Call) -> Result<Outcome, Refusal> {
-        calls::run(self, principal, call).await
+    ///
+    /// Boxed, because the compiler copies a future's code into each one that waits for it: without
+    /// a box here, all that can be asked was in the program ten times.
+    pub fn perform<'a>(
+        &'a self,
+        principal: &'a Principal,
+        call: Call,
+    ) -> Later<'a, Result<Outcome, Refusal>> {
+        Box::pin(calls::run(self, principal, call))
     }
 
     /// The issuer of caps.

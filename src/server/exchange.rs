@@ -8,6 +8,7 @@ use super::edge::{MAX_BODY, respond};
 use super::knock::{ACTOR, header};
 use crate::authority::Authority;
 use crate::authority::admit::{Header, Knock, Turned, Wants};
+use crate::authority::ports::Later;
 use crate::authority::principal::Principal;
 use crate::authority::refusal::Cause;
 use crate::authority::words::{Door, HostProfile};
@@ -152,8 +153,19 @@ impl Exchange {
         self.behind.streams
     }
 
-    /// Answers a message. `frame` is what `body` was read as.
-    pub(super) async fn handle(
+    /// Answers a message. `frame` is what `body` was read as. Boxed, so that its code is not
+    /// copied into each door's future.
+    pub(super) fn handle<'a>(
+        &'a self,
+        parts: Parts,
+        body: Result<Bytes, Cause>,
+        frame: Frame,
+        came: Came<'a>,
+    ) -> Later<'a, Response> {
+        Box::pin(self.exchange(parts, body, frame, came))
+    }
+
+    async fn exchange(
         &self,
         parts: Parts,
         body: Result<Bytes, Cause>,

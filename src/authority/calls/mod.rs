@@ -212,9 +212,10 @@ async fn dispatch(cx: &Cx<'_>, call: &Call) -> Done {
             Ok(cx.authority.record(event, Answer::Preview).await?)
         }
         Call::Invalid { tool, problem } => Ok(cx.invalid(tool, problem.clone()).await?),
-        Call::Spend(spend) => spend::run(cx, spend).await,
-        Call::Admin(call) => admin::run(cx, call).await,
-        Call::Device(call) => device::run(cx, call).await,
+        // Boxed: their futures are large, and every call would carry room for them.
+        Call::Spend(spend) => Box::pin(spend::run(cx, spend)).await,
+        Call::Admin(call) => Box::pin(admin::run(cx, call)).await,
+        Call::Device(call) => Box::pin(device::run(cx, call)).await,
         Call::AuditRead { what, actor } => audit::open_read(cx, what, *actor).await,
     }
 }
