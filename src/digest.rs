@@ -38,3 +38,12 @@ mod tests {
         assert_eq!(hex::encode(keccak256(&[b"ab", b"c"])), keccak);
     }
 }
+
+/// 32 bytes in hex. A call says its actor's id a handful of times, and `hex::encode` collects it
+/// character by character.
+pub fn hex32(bytes: &[u8; 32]) -> String {
+    let mut digits = [0; 64];
+    // The lengths fit, so nothing can fail.
+    let _ = hex::encode_to_slice(bytes, &mut digits);
+    String::from_utf8_lossy(&digits).into_owned()
+}

@@ -53,7 +53,7 @@ impl Omni {
 
     /// 64 lower-case hex digits without `0x`: the form in object keys and signed claims.
     pub fn bare(&self) -> String {
-        hex::encode(self.0)
+        crate::digest::hex32(&self.0)
     }
 
     /// The omni of a wallet's owner: `SHA256("agentkeys" ‖ "evm" ‖ address text)`.

@@ -2,7 +2,7 @@
 
 use super::rows::{
     self, ACTOR, ACTOR_COLUMNS, BINDING, BINDING_COLUMNS, CAP, DEVICE, KEY, PAIRING, RESERVATION,
-    SALT, STORED, TOKEN, TOKEN_COLUMNS, VENDOR,
+    SALT, SALT_COLUMNS, STORED, STORED_COLUMNS, TOKEN, TOKEN_COLUMNS, VENDOR,
 };
 use crate::authority::device::{DeviceId, DeviceRow, ListedDevice, PairingRow};
 use crate::authority::identity::Omni;
@@ -67,7 +67,7 @@ fn consents(binding: &Binding) -> bool {
 
 pub(super) fn salt(c: &Connection, actor: Omni, slot: Slot) -> Result<SaltFacts> {
     static SQL: Sql =
-        Sql::new(|| format!("SELECT {SALT} FROM salt WHERE actor = ?1 AND slot = ?2"));
+        Sql::new(|| format!("SELECT {SALT} FROM salt s WHERE actor = ?1 AND slot = ?2"));
     let found = rows::one(c, &SQL, (actor.as_bytes(), slot.as_str()), rows::salt)?;
     Ok(found.unwrap_or_default())
 }
@@ -85,23 +85,53 @@ pub(super) fn statement(
     })
 }
 
+/// One statement, so that no transaction is needed around it.
 pub(super) fn memory(
     c: &Connection,
     scope: &ActorScope,
     namespace: Namespace,
     version: Option<u64>,
-    token_id: Option<&str>,
 ) -> Result<MemoryFacts> {
-    static HEAD: &str =
-        "SELECT last_version, current FROM memory_head WHERE actor = ?1 AND namespace = ?2";
-    static VERSION: Sql = Sql::new(|| {
+    static SQL: Sql = Sql::new(|| {
+        let wanted = STORED.replace("m.", "w.");
         format!(
-            "SELECT {STORED} FROM memory_version m
-             WHERE actor = ?1 AND namespace = ?2 AND version = ?3"
+            "SELECT h.last_version, {STORED}, {wanted}, {SALT} FROM (SELECT 1)
+             LEFT JOIN memory_head h ON h.actor = ?1 AND h.namespace = ?2
+             LEFT JOIN memory_version m
+                 ON m.actor = ?1 AND m.namespace = ?2 AND m.version = h.current
+             LEFT JOIN memory_version w
+                 ON w.actor = ?1 AND w.namespace = ?2 AND w.version = ?3
+             LEFT JOIN salt s ON s.actor = ?1 AND s.slot = ?2"
         )
     });
+    let actor = scope.actor();
+    // A version that cannot be stored cannot be there either.
+    let wanted = version.and_then(|v| i64::try_from(v).ok());
+    let slot = Slot::Memory(namespace).as_str();
+    debug_assert_eq!(slot, namespace.as_str(), "one parameter stands for both");
+    let params = (actor.as_bytes(), slot, wanted);
+    let found = rows::one(c, &SQL, params, |c| {
+        let last: Option<i64> = c.take()?;
+        Ok(MemoryFacts {
+            last_version: u64::try_from(last.unwrap_or(0)).map_err(|_| rows::broken("version"))?,
+            current: c.joined(STORED_COLUMNS, rows::stored)?,
+            wanted: c.joined(STORED_COLUMNS, rows::stored)?,
+            salt: c.joined(SALT_COLUMNS, rows::salt)?.unwrap_or_default(),
+            last_piece: None,
+        })
+    })?;
+    found.ok_or(rusqlite::Error::QueryReturnedNoRows)
+}
+
+/// What a token appended last.
+pub(super) fn last_piece(
+    c: &Connection,
+    scope: &ActorScope,
+    namespace: Namespace,
+    token_id: &str,
+) -> Result<Option<Stored>> {
     // The planner would rather walk the whole history of a token that never appended.
-    static PIECE: Sql = Sql::new(|| {
+    static SQL: Sql = Sql::new(|| {
         format!(
             "SELECT {STORED} FROM memory_version m INDEXED BY memory_version_piece
              WHERE actor = ?1 AND namespace = ?2 AND token_id = ?3 AND appended = 1
@@ -109,27 +139,8 @@ pub(super) fn memory(
         )
     });
     let actor = scope.actor();
-    let (omni, name) = (actor.as_bytes(), namespace.as_str());
-    let head: Option<(i64, Option<i64>)> =
-        rows::one(c, HEAD, (omni, name), |c| Ok((c.take()?, c.take()?)))?;
-    let (last, current) = head.unwrap_or_default();
-    let kept = |version: Option<i64>| match version {
-        Some(version) => rows::one(c, &VERSION, (omni, name, version), rows::stored),
-        None => Ok(None),
-    };
-    // A version that cannot be stored cannot be there either.
-    let wanted = version.and_then(|v| i64::try_from(v).ok());
-    let last_piece = match token_id {
-        Some(token) => rows::one(c, &PIECE, (omni, name, token), rows::stored)?,
-        None => None,
-    };
-    Ok(MemoryFacts {
-        salt: salt(c, actor, Slot::Memory(namespace))?,
-        last_version: u64::try_from(last).map_err(|_| rows::broken("version"))?,
-        current: kept(current)?,
-        wanted: kept(wanted)?,
-        last_piece,
-    })
+    let params = (actor.as_bytes(), namespace.as_str(), token_id);
+    rows::one(c, &SQL, params, rows::stored)
 }
 
 pub(super) fn history(

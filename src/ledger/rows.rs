@@ -222,8 +222,10 @@ pub(super) fn pairing(c: &mut Columns<'_, '_>) -> Result<PairingRow> {
     })
 }
 
-/// Columns of [`salt`].
-pub(super) const SALT: &str = "epoch, bytes";
+/// Columns of [`salt`], from a table called `s`.
+pub(super) const SALT: &str = "s.epoch, s.bytes";
+/// How many those are.
+pub(super) const SALT_COLUMNS: usize = 2;
 
 pub(super) fn salt(c: &mut Columns<'_, '_>) -> Result<SaltFacts> {
     let epoch: u32 = c.take()?;
@@ -240,6 +242,8 @@ pub(super) fn salt(c: &mut Columns<'_, '_>) -> Result<SaltFacts> {
 /// Columns of [`stored`], from a table called `m`.
 pub(super) const STORED: &str = "m.version, m.event_id, m.object_key, m.length, \
      m.envelope_size, m.tag, m.piece_tag, m.epoch, m.token_id, m.written_ms, m.appended";
+/// How many those are.
+pub(super) const STORED_COLUMNS: usize = 11;
 
 pub(super) fn stored(c: &mut Columns<'_, '_>) -> Result<Stored> {
     Ok(Stored {

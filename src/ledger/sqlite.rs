@@ -162,9 +162,18 @@ impl Ledger for SqliteLedger {
         token_id: Option<&'a str>,
     ) -> Later<'a, Result<MemoryFacts, LedgerError>> {
         Box::pin(async move {
-            self.pool
-                .snapshot(|c| read::memory(c, scope, namespace, version, token_id))
-                .map_err(|e| failed(&e))
+            let Some(token_id) = token_id else {
+                return self.read(|c| read::memory(c, scope, namespace, version));
+            };
+            let facts = self.pool.snapshot(|c| {
+                let last_piece = read::last_piece(c, scope, namespace, token_id)?;
+                let facts = read::memory(c, scope, namespace, version)?;
+                Ok(MemoryFacts {
+                    last_piece,
+                    ..facts
+                })
+            });
+            facts.map_err(|e| failed(&e))
         })
     }
 

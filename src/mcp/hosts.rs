@@ -84,7 +84,8 @@ impl Profile {
                 other => other.to_json(),
             };
             return Shown {
-                text: json.to_string(),
+                // Not `Value::to_string`, which goes through a formatter.
+                text: serde_json::to_string(&json).unwrap_or_default(),
                 structured: Some(json),
                 is_error,
             };

@@ -94,7 +94,8 @@ impl Face {
             id,
             outcome,
         };
-        Ok(serde_json::to_vec(&reply).unwrap_or_default())
+        let mut message = Vec::with_capacity(USUAL_REPLY);
+        Ok(serde_json::to_writer(&mut message, &reply).map_or_else(|_| Vec::new(), |()| message))
     }
 
     async fn call(
@@ -126,6 +127,9 @@ impl Face {
         Ok(ErrorData::invalid_params(message, Some(data)))
     }
 }
+
+/// What most replies are shorter than, in bytes.
+const USUAL_REPLY: usize = 1024;
 
 /// A JSON-RPC response.
 #[derive(Serialize)]

@@ -15,6 +15,9 @@ use std::sync::Arc;
 /// keeps a swapped file from filling the memory.
 const MAX_OBJECT: u64 = 1024 * 1024 + OVERHEAD as u64;
 
+/// What most objects are shorter than.
+const USUAL_OBJECT: usize = 4096;
+
 /// A folder that cannot be a vault.
 #[derive(Debug, thiserror::Error)]
 #[error("the vault {path} cannot be used: {error}")]
@@ -192,7 +195,8 @@ fn read(path: &Path) -> Result<Vec<u8>, VaultError> {
         ErrorKind::NotFound => VaultError::Missing,
         _ => failed(&error),
     })?;
-    let mut sealed = Vec::new();
+    // Room for most objects, so that one read brings it and another sees its end.
+    let mut sealed = Vec::with_capacity(USUAL_OBJECT);
     file.take(MAX_OBJECT + 1)
         .read_to_end(&mut sealed)
         .map_err(|e| failed(&e))?;

@@ -67,11 +67,14 @@ pub(super) async fn broken(
 pub(super) fn about(row: Row, stored: &Stored) -> Row {
     row.with("version", Value::from(stored.version))
         .with("object_key", Value::from(stored.object_key.as_str()))
-        .with("content_tag", Value::from(hex::encode(stored.tag)))
+        .with(
+            "content_tag",
+            Value::from(crate::digest::hex32(&stored.tag)),
+        )
         .with("content_length", Value::from(stored.length))
 }
 
 /// SHA-256 in hex.
 pub(super) fn sha256(bytes: &[u8]) -> String {
-    hex::encode(crate::digest::sha256(&[bytes]))
+    crate::digest::hex32(&crate::digest::sha256(&[bytes]))
 }
