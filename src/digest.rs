@@ -24,6 +24,15 @@ pub fn keccak256(parts: &[&[u8]]) -> [u8; 32] {
         .into()
 }
 
+/// 32 bytes in hex. A call says its actor's id a handful of times, and `hex::encode` collects it
+/// character by character.
+pub fn hex32(bytes: &[u8; 32]) -> String {
+    let mut digits = [0; 64];
+    // The lengths fit, so nothing can fail.
+    let _ = hex::encode_to_slice(bytes, &mut digits);
+    String::from_utf8_lossy(&digits).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,16 +43,8 @@ mod tests {
         let keccak = "4e03657aea45a94fc7d47ba826c8d667c0d1e6e33a64a036ec44f58fa12d6c45";
         assert_eq!(hex::encode(sha256(&[b"abc"])), sha);
         assert_eq!(hex::encode(sha256(&[b"a", b"", b"bc"])), sha);
+        assert_eq!(hex32(&sha256(&[b"abc"])), sha);
         assert_eq!(hex::encode(keccak256(&[b"abc"])), keccak);
         assert_eq!(hex::encode(keccak256(&[b"ab", b"c"])), keccak);
     }
-}
-
-/// 32 bytes in hex. A call says its actor's id a handful of times, and `hex::encode` collects it
-/// character by character.
-pub fn hex32(bytes: &[u8; 32]) -> String {
-    let mut digits = [0; 64];
-    // The lengths fit, so nothing can fail.
-    let _ = hex::encode_to_slice(bytes, &mut digits);
-    String::from_utf8_lossy(&digits).into_owned()
 }
