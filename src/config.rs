@@ -1,11 +1,13 @@
 //! What an operator set: flag > environment > `agentkeys.toml` > default, checked once, typed from
 //! then on. A key nobody knows is an error, wherever it stands.
 
+mod anchor;
 mod keys;
 mod read;
 #[cfg(test)]
 mod tests;
 
+pub use anchor::{AnchorTo, Evm};
 pub use keys::{DEFAULT_FILE, default_file};
 pub use read::{Flags, Origin, Setting};
 
@@ -75,10 +77,12 @@ pub struct RateLimits {
 }
 
 /// `[audit]`
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Audit {
     /// How often the log is sealed into a checkpoint.
     pub batch_seconds: u32,
+    /// Where checkpoints go besides.
+    pub anchor: AnchorTo,
 }
 
 /// `[log]`
@@ -138,6 +142,7 @@ impl Config {
             },
             audit: Audit {
                 batch_seconds: r.read("audit.batch_seconds", seconds)?,
+                anchor: anchor::read(&mut r)?,
             },
             log: Log {
                 format: r.read("log.format", log_format)?,

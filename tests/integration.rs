@@ -11,6 +11,7 @@ mod it {
 
     mod acceptance;
     mod anchor;
+    mod anchored;
     mod ark;
     mod ark_sdk;
     mod audit_bundle;

@@ -6,9 +6,57 @@ use super::anchor_call::{AnchoredRoot, KindBitmap};
 use super::checkpoint::{SignError, decimal, is_origin};
 use super::note::{LogKey, NoteError, SignedNote, VerifierKey};
 use super::tree::Hash;
+use std::fmt;
+use std::str::FromStr;
 
 /// The first line. It has spaces, so no checkpoint begins like this, and no note is both.
 const TITLE: &str = "agentkeys anchor v1";
+
+/// Where signed roots go besides. Only one of these is a chain; with the others nothing may ever be
+/// called anchored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnchorKind {
+    /// Nowhere.
+    None,
+    /// To a file, which the operator may take elsewhere.
+    File,
+    /// To a contract on a chain.
+    Evm,
+}
+
+impl AnchorKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::None, Self::File, Self::Evm];
+
+    /// Its word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::File => "file",
+            Self::Evm => "evm",
+        }
+    }
+}
+
+impl fmt::Display for AnchorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// No such word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is none of none, file, evm")]
+pub struct NoSuchKind;
+
+impl FromStr for AnchorKind {
+    type Err = NoSuchKind;
+
+    fn from_str(word: &str) -> Result<Self, NoSuchKind> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|kind| kind.as_str() == word).ok_or(NoSuchKind)
+    }
+}
 
 /// A root's place on a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]

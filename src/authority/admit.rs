@@ -138,6 +138,12 @@ impl Authority {
         Principal::new(Who::Operator, None, None, frame)
     }
 
+    /// The operator as a job beside requests acts for it; the key proves that it is its own process.
+    pub fn at_work(&self, _root: &super::keys::RootKey) -> Principal {
+        let frame = self.frame(Door::Worker, "none");
+        Principal::new(Who::Operator, None, None, frame)
+    }
+
     /// Whether a token that opened a stream may keep it open.
     pub async fn still_good(&self, principal: &Principal) -> bool {
         let Some(id) = principal.token_id() else {

@@ -327,7 +327,7 @@ impl Authority {
 
 /// If it cannot be kept, nothing happens and nothing is returned.
 #[allow(clippy::needless_pass_by_value, reason = "made for map_err")]
-pub(in crate::authority) fn unavailable(error: LedgerError) -> Refusal {
+pub(crate) fn unavailable(error: LedgerError) -> Refusal {
     tracing::error!(%error, "the ledger did not answer");
     Refusal {
         retry_after_s: matches!(error, LedgerError::Full).then_some(1),

@@ -1,8 +1,10 @@
 //! What `authority` needs from the rooms that keep things, as data and traits. It knows none of
 //! their implementations; an adapter to other services implements these and changes nothing here.
 
+mod anchor;
 mod log;
 
+pub use anchor::{AnchorDesk, AnchorLog, KeptAnchor, WhichAnchor};
 pub use log::{
     KeptCheckpoint, Lease, LogKeys, LogOrigin, LogState, PublishedKey, SealedLog, WhichCheckpoint,
 };
@@ -437,6 +439,13 @@ pub enum Test {
         /// Its state; none for one that was never registered.
         state: Option<DeviceState>,
     },
+    /// No root in this transaction of a chain is kept.
+    AnchorIsNew {
+        /// EIP-155 chain id.
+        chain_id: u64,
+        /// Its hash.
+        transaction: [u8; 32],
+    },
     /// The log is still signed under the origin of this number; 0 before the first.
     LogIs(u32),
     /// The newest key of a ring is this one.
@@ -596,6 +605,8 @@ pub enum Effect {
         /// When.
         at_ms: i64,
     },
+    /// A root that is on a chain; the anchor's record of it being on its way goes.
+    KeepAnchor(Box<KeptAnchor>),
     /// The bodies of all events before a place count as gone, and are removed from then on.
     PruneEvents {
         /// The first that stays.

@@ -4,9 +4,10 @@
 
 use super::calls::InputProblem;
 use super::calls::audit::Reading;
-use super::ports::{KeptCheckpoint, LogState, WhichCheckpoint};
+use super::ports::{KeptAnchor, KeptCheckpoint, LogState, WhichAnchor, WhichCheckpoint};
 use super::refusal::{Cause, Refusal};
 use super::{Authority, unavailable};
+use crate::audit::anchor::AnchorKind;
 use crate::audit::bundle::{Bundle, Newer};
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::note::{SignedNote, VerifierKey};
@@ -42,6 +43,20 @@ impl Signed {
             "note": self.note.to_string(),
         })
     }
+}
+
+/// Adds to a checkpoint's answer where checkpoints go besides, and the newest root that is on a chain:
+/// none where they do not go to one.
+pub fn tell_anchor(answer: &mut Value, kind: AnchorKind, newest: Option<&KeptAnchor>) {
+    answer["anchor"] = kind.as_str().into();
+    let newest = newest.filter(|_| kind == AnchorKind::Evm);
+    answer["anchored"] = newest.map_or(Value::Null, |kept| {
+        json!({
+            "chain_id": kept.anchor.chain_id,
+            "transaction": format!("0x{}", hex::encode(kept.anchor.transaction)),
+            "block": kept.anchor.block, "size": kept.anchor.anchored.entry_count,
+        })
+    });
 }
 
 /// Why something cannot be proved yet, or at all.
@@ -101,6 +116,16 @@ impl Authority {
         self.signed(&state, WhichCheckpoint::Last).await
     }
 
+    /// The newest root of the log that is on a chain, under the name it has now.
+    pub async fn last_anchor(&self) -> Result<Option<KeptAnchor>, Refusal> {
+        let state = self.log().log_state().await.map_err(unavailable)?;
+        let newest = self
+            .log()
+            .anchor(state.origin.number, WhichAnchor::Newest)
+            .await;
+        newest.map_err(unavailable)
+    }
+
     /// The key that signs a checkpoint: the newest of those that do.
     pub async fn signer(&self, note: &SignedNote) -> Result<Option<VerifierKey>, Refusal> {
         Ok(self.signers(note).await?.pop())
@@ -157,7 +182,8 @@ impl Authority {
     }
 
     /// Everything about an event that can be carried away: its bytes, the way to the first
-    /// checkpoint that covers it under a key that still signs, and from there to the newest.
+    /// checkpoint that covers it under a key that still signs, and from there to the newest; or, where
+    /// one is on a chain, to the first of those.
     pub async fn bundle(&self, reading: &Reading, event_id: &str) -> Result<Bundle, NotProved> {
         let event = self.ledger().event(reading.reach(), event_id).await;
         let event = event.map_err(unavailable)?.ok_or(NotProved::NotThere)?;
@@ -172,6 +198,14 @@ impl Authority {
         let signers = self.signers(&first.note).await?;
         let same = keys.iter().all(|key| signers.contains(key));
         let first = if same { first } else { last.clone() };
+        let anchored = self.anchored(&state, event.seq, &keys).await?;
+        let (first, last, anchor) = match anchored {
+            None => (first, last, None),
+            Some((at, note)) if at.checkpoint.size() <= first.checkpoint.size() => {
+                (at, last, Some(note))
+            }
+            Some((at, note)) => (first, at, Some(note)),
+        };
         let size = first.checkpoint.size();
         let (leaf, inclusion) = self.path(event.seq, size).await?;
         if leaf != leaf_hash(&event.envelope) {
@@ -191,15 +225,51 @@ impl Authority {
         let mut keys: BTreeSet<VerifierKey> =
             self.signers(&first.note).await?.into_iter().collect();
         keys.extend(self.signers(&last.note).await?);
+        if let Some(note) = &anchor {
+            keys.extend(self.signers(note).await?);
+        }
         Ok(Bundle {
             seq: event.seq,
             envelope: event.envelope,
             inclusion,
             checkpoint: first.note,
             newer,
-            anchor: None,
+            anchor,
             keys: keys.into_iter().collect(),
         })
+    }
+
+    /// The first root with an event that is on a chain, as its checkpoint and its signed anchor; the
+    /// newest one where the first is not signed by all of these keys. None where that one is not
+    /// either: after a rotation, until the next root is on the chain.
+    async fn anchored(
+        &self,
+        state: &LogState,
+        seq: u64,
+        keys: &[VerifierKey],
+    ) -> Result<Option<(Signed, SignedNote)>, Refusal> {
+        let origin = state.origin.number;
+        for which in [WhichAnchor::Covering(seq), WhichAnchor::Newest] {
+            let kept = self.log().anchor(origin, which).await;
+            let Some(kept) = kept.map_err(unavailable)? else {
+                return Ok(None);
+            };
+            let size = kept.anchor.anchored.entry_count;
+            let Some(signed) = self.signed(state, WhichCheckpoint::Of(size)).await? else {
+                continue;
+            };
+            let note = SignedNote::parse(kept.note.as_bytes()).map_err(|e| broken(&e))?;
+            let checkpoint = &signed.checkpoint;
+            let mut fits = size > seq && kept.anchor.is_of(checkpoint.size(), checkpoint.root());
+            for note in [&signed.note, &note] {
+                let signers = self.signers(note).await?;
+                fits &= keys.iter().all(|key| signers.contains(key));
+            }
+            if fits {
+                return Ok(Some((signed, note)));
+            }
+        }
+        Ok(None)
     }
 
     async fn published(&self) -> Result<Vec<(VerifierKey, bool, i64)>, Refusal> {

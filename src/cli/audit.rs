@@ -1,8 +1,10 @@
 //! `agentkeys audit …`: what happened, and what happens.
 
+mod anchors;
 mod export;
 mod fsck;
 mod line;
+mod on_chain;
 mod remote;
 mod sealed;
 mod verify;
@@ -74,6 +76,15 @@ pub enum Verb {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Show what of the log is on a chain, what is on its way, and what stands in the way.
+    #[command(before_help = "Examples:
+  agentkeys audit anchors
+  agentkeys audit anchors --limit 100 --json")]
+    Anchors {
+        /// How many of the newest.
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: u32,
+    },
     /// Write a proof of one event that anyone can check without this machine.
     #[command(before_help = "Examples:
   agentkeys audit prove evt_019a3c5e8f1072b4a6d8c0e2f4a6b8d0 --out event.proof
@@ -115,7 +126,8 @@ pub enum Verb {
     #[command(before_help = "Examples:
   agentkeys audit verify event.proof
   agentkeys audit verify --log --since kept.checkpoint --trust-key log.key
-  agentkeys audit verify *.proof --trust-key log.key --json")]
+  agentkeys audit verify *.proof --trust-key log.key --json
+  agentkeys audit verify event.proof --rpc https://node.example.com")]
     Verify(verify::VerifyArgs),
     /// Look at the log and repair what can be: seal what waits, sweep what was pruned, make a damaged
     /// tree again if what was signed proves the entries. What it did is on record.
@@ -192,6 +204,7 @@ pub async fn run(cmd: AuditCmd, ctx: &Ctx) -> Result<(), Problem> {
         }
         Verb::Statement { event_id } => statement(ctx, event_id).await,
         Verb::Checkpoint { out } => sealed::checkpoint(ctx, out.as_deref()).await,
+        Verb::Anchors { limit } => anchors::run(ctx, limit).await,
         Verb::Prove { event, out } => sealed::prove(ctx, &event, out.as_deref()).await,
         Verb::Export {
             filters,
@@ -199,7 +212,7 @@ pub async fn run(cmd: AuditCmd, ctx: &Ctx) -> Result<(), Problem> {
             out,
         } => export::run(ctx, &filters, format, out.as_deref()).await,
         Verb::Prune { before } => sealed::prune(ctx, before).await,
-        Verb::Verify(args) => verify::run(&args, ctx),
+        Verb::Verify(args) => verify::run(&args, ctx).await,
         Verb::Fsck => fsck::run(ctx).await,
         Verb::Tail {
             elsewhere,

@@ -142,6 +142,7 @@ async fn http(cmd: ServeCmd, ctx: &Ctx) -> Result<(), Problem> {
         allowed_origins: config.server.allowed_origins.clone(),
         proxies: Proxies::new(config.server.behind_proxy.clone()),
         seal_every: Duration::from_secs(config.audit.batch_seconds.into()),
+        anchor: config.audit.anchor.clone(),
     };
     let relays = config.relay.connect.iter();
     let relays: Result<Vec<_>, _> = relays.map(|file| Connection::read(file)).collect();

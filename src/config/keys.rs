@@ -25,6 +25,13 @@ pub(super) const KEYS: &[(&str, Fallback)] = &[
     ("limits.burst", Fallback::Number(100)),
     ("limits.refusals_per_second", Fallback::Number(10)),
     ("audit.batch_seconds", Fallback::Number(120)),
+    ("audit.anchor", Fallback::Text("none")),
+    ("audit.anchor_file", Fallback::Text("")),
+    ("audit.rpc_url_file", Fallback::Text("")),
+    ("audit.chain_id", Fallback::Number(0)),
+    ("audit.contract", Fallback::Text("")),
+    ("audit.confirmations", Fallback::Number(12)),
+    ("audit.max_fee_gwei", Fallback::Number(100)),
     ("log.format", Fallback::Text("human")),
     ("log.level", Fallback::Text("info")),
 ];
@@ -65,6 +72,18 @@ pub const DEFAULT_FILE: &str = r#"# AgentKeys. Order of precedence: flag, enviro
 [audit]
 # How often the log is sealed into a signed checkpoint.
 # batch_seconds = 120
+# Where checkpoints go besides: "none", "file" or "evm". Only "evm" puts them on a chain.
+# anchor = "none"
+# For "file": each signed checkpoint is appended to this file.
+# anchor_file = ""
+# For "evm": a file of mode 0600 with the address of a JSON-RPC node, the chain's id (0 is none) and
+# the audit contract there, such as "0x5fbdb2315678afecb367f032d93f642f64180aa3".
+# rpc_url_file = ""
+# chain_id = 0
+# contract = ""
+# Blocks on top of a root before it counts as anchored, and the most a unit of gas may cost.
+# confirmations = 12
+# max_fee_gwei = 100
 
 [log]
 # "human" or "json".

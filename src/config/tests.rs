@@ -157,6 +157,12 @@ fn bad_values_say_where_they_stand() {
         "[limits]\nburst = -1",
         "[limits]\nburst = \"many\"",
         "[audit]\nbatch_seconds = 0",
+        "[audit]\nanchor = \"chain\"",
+        "[audit]\nchain_id = -1",
+        "[audit]\ncontract = \"0x5fbd\"",
+        "[audit]\nconfirmations = 0",
+        "[audit]\nconfirmations = 101",
+        "[audit]\nmax_fee_gwei = 0",
         "[log]\nformat = \"xml\"",
         "[log]\nlevel = \"loud\"",
     ];
@@ -184,4 +190,46 @@ fn variables_follow_the_keys() {
         variable("audit.batch_seconds"),
         "AGENTKEYS_AUDIT_BATCH_SECONDS"
     );
+}
+
+#[test]
+fn an_anchor_names_the_key_it_lacks() {
+    const CONTRACT: &str = "0x5fbdb2315678afecb367f032d93f642f64180aa3";
+    let lacks = |file: &str| {
+        let (code, what, fix) = cause(file, &[]);
+        assert_eq!(code, "agentkeys.config.value_missing");
+        assert!(fix.starts_with("set audit."), "{fix}");
+        what
+    };
+    let what = lacks("[audit]\nanchor = \"file\"");
+    assert_eq!(
+        what,
+        "audit.anchor is \"file\", and audit.anchor_file is not set"
+    );
+    let mut file = "[audit]\nanchor = \"evm\"\n".to_owned();
+    for (key, value) in [
+        ("rpc_url_file", "\"rpc.url\""),
+        ("chain_id", "31337"),
+        ("contract", &format!("{CONTRACT:?}")),
+    ] {
+        let what = lacks(&file);
+        assert!(what.contains(&format!("audit.{key} is not set")), "{what}");
+        file = format!("{file}{key} = {value}\n");
+    }
+    let evm = config(&file, &[], Flags::default()).unwrap().audit.anchor;
+    let wanted = Evm {
+        rpc_url_file: PathBuf::from("rpc.url"),
+        chain_id: 31337,
+        contract: CONTRACT.parse().unwrap(),
+        confirmations: 12,
+        max_fee_gwei: 100,
+    };
+    assert_eq!(evm, AnchorTo::Evm(wanted));
+    // What only the others need may stand there.
+    let none = config(
+        &file,
+        &[("AGENTKEYS_AUDIT_ANCHOR", "none")],
+        Flags::default(),
+    );
+    assert_eq!(none.unwrap().audit.anchor, AnchorTo::None);
 }

@@ -4,6 +4,7 @@
 /// The clock and the randomness of the machine.
 pub mod system;
 
+mod anchor;
 mod begun;
 mod caps;
 mod log_keys;
@@ -33,6 +34,7 @@ pub struct Folder {
     /// The authority over it.
     pub authority: Arc<Authority>,
     clock: Arc<dyn Clock>,
+    ledger: Arc<dyn Ledger>,
     root: RootKey,
 }
 
@@ -175,7 +177,7 @@ impl Folder {
             issuer.clone(),
         );
         let authority = Authority::new(Parts {
-            ledger,
+            ledger: Arc::clone(&ledger),
             vault: Arc::new(vault),
             caps: Arc::new(caps),
             tokens: Arc::new(tokens),
@@ -191,6 +193,7 @@ impl Folder {
             dir: dir.to_owned(),
             authority: Arc::new(authority),
             clock,
+            ledger,
             root,
         })
     }
@@ -211,6 +214,11 @@ impl Folder {
             sealer::kept_in(&self.dir),
             hex::encode(holder),
         )
+    }
+
+    /// Its clock.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
     }
 
     /// Now, Unix milliseconds.

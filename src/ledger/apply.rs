@@ -3,7 +3,7 @@
 //! Every effect that is about a row that must be there fails when it is not, and takes its Unit
 //! with it: a row of the log never says that something happened to nothing.
 
-use super::rows;
+use super::{anchor, rows};
 use crate::authority::budget::Zone;
 use crate::authority::device::{DeviceId, DeviceRow, PairingRow};
 use crate::authority::event::Event;
@@ -107,6 +107,7 @@ pub(super) fn effect(c: &Connection, effect: &Effect) -> Result<()> {
             let sql = "INSERT INTO log_origin (number, name, at_ms) VALUES (?1, ?2, ?3)";
             exactly_one(c, sql, (origin.number, &origin.name, at_ms))
         }
+        Effect::KeepAnchor(new) => anchor::keep(c, new),
         Effect::PruneEvents { until } => {
             // Only what the tree has: of the rest nothing would be left.
             let sql = "UPDATE log_head SET pruned = ?1 \

@@ -1,6 +1,6 @@
 //! Conditions, tested inside the transaction that would change what they are about.
 
-use super::{log, read, rows};
+use super::{anchor, log, read, rows};
 use crate::authority::ports::{Guard, Test};
 use crate::authority::words::Namespace;
 use rusqlite::{Connection, Result};
@@ -105,6 +105,10 @@ fn holds(c: &Connection, test: &Test, now_ms: i64) -> Result<bool> {
             let found = read::device(c, vendor, id)?;
             Ok(found.map(|d| d.state()) == *state)
         }
+        Test::AnchorIsNew {
+            chain_id,
+            transaction,
+        } => anchor::is_new(c, *chain_id, transaction),
         Test::LogIs(number) => Ok(log::origin_number(c)? == *number),
         Test::NewestKeyIs { purpose, kid } => {
             let sql = "SELECT (SELECT kid FROM key_ring WHERE purpose = ?1 \

@@ -26,7 +26,7 @@ async fn elsewhere<T: Send + 'static>(
 }
 
 impl SqliteLedger {
-    fn look<T: Send + 'static>(
+    pub(super) fn look<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Later<'_, Result<T, LedgerError>> {
@@ -34,7 +34,7 @@ impl SqliteLedger {
         Box::pin(elsewhere(move || pool.snapshot(read)))
     }
 
-    fn write<T: Send + 'static>(
+    pub(super) fn write<T: Send + 'static>(
         &self,
         write: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
     ) -> Later<'_, Result<T, LedgerError>> {

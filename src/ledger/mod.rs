@@ -5,6 +5,7 @@
 //! it is on disk, give a place in the log twice or skip one, change or remove an event, or read
 //! or write an actor's data without the `ActorScope` that proves somebody may.
 
+mod anchor;
 mod apply;
 mod cut;
 mod events;

@@ -17,10 +17,11 @@ pub(super) const BUSY: Duration = Duration::from_secs(5);
 const STATEMENTS: usize = 96;
 
 /// What each version of the schema adds, oldest first. A file that was released is never changed.
-const MIGRATIONS: [(&str, &str); 3] = [
+const MIGRATIONS: [(&str, &str); 4] = [
     ("V1__first", include_str!("migrations/V1__first.sql")),
     ("V2__devices", include_str!("migrations/V2__devices.sql")),
     ("V3__tree", include_str!("migrations/V3__tree.sql")),
+    ("V4__anchor", include_str!("migrations/V4__anchor.sql")),
 ];
 
 /// The version from which on logs are sealed.

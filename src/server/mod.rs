@@ -21,14 +21,20 @@ mod socket;
 pub mod stdio;
 mod streams;
 
+use crate::audit::anchor::AnchorKind;
+use crate::audit::note::SignedNote;
 use crate::authority::Authority;
+use crate::authority::ports::Clock;
+use crate::config::AnchorTo;
 use crate::folder::Folder;
+use crate::jobs::anchor;
 use crate::jobs::sealer::{SealError, Sealer};
 use crate::problem::{Exit, Problem};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -53,6 +59,8 @@ pub struct Options {
     pub proxies: Proxies,
     /// How often the log is sealed.
     pub seal_every: Duration,
+    /// Where checkpoints go besides.
+    pub anchor: AnchorTo,
 }
 
 /// What every handler needs.
@@ -61,6 +69,8 @@ pub(crate) struct App {
     names: edge::Names,
     proxies: Proxies,
     exchange: Arc<exchange::Exchange>,
+    /// Where checkpoints go besides.
+    anchor: AnchorKind,
     streams: Arc<streams::Streams>,
     /// Sockets of the endpoint, by token: a device each.
     endpoints: Arc<streams::Streams>,
@@ -78,6 +88,8 @@ pub struct Server {
     operator: TcpListener,
     sealer: Sealer,
     seal_every: Duration,
+    anchor: anchor::Job,
+    clock: Arc<dyn Clock>,
     /// Held as long as the server lives: one `serve` per folder.
     _lock: lock::FolderLock,
     /// Where hosts connect: `http://…/mcp`.
@@ -104,6 +116,7 @@ impl Server {
     ) -> Result<Self, Problem> {
         refuse_open_plaintext(options)?;
         let lock = lock::FolderLock::take(&folder.dir)?;
+        let anchor = folder.anchor(&options.anchor).await?;
         let public = listen(options.listen, "--listen").await?;
         let operator = listen(options.operator_listen, "--operator-listen").await?;
         let local = |l: &TcpListener| l.local_addr().map_err(|e| socket("a socket", &e));
@@ -114,6 +127,7 @@ impl Server {
             names: edge::Names::new(options),
             proxies: options.proxies.clone(),
             exchange: Arc::new(exchange),
+            anchor: options.anchor.kind(),
             streams: Arc::new(streams::Streams::new(streams::FEEDS)),
             endpoints: Arc::new(streams::Streams::new(streams::SOCKETS)),
             sockets: TaskTracker::new(),
@@ -126,6 +140,8 @@ impl Server {
             operator,
             sealer: folder.sealer(),
             seal_every: options.seal_every,
+            anchor,
+            clock: folder.clock(),
             _lock: lock,
             mcp_url: format!("http://{public_addr}/mcp"),
             operator_url: format!("http://{operator_addr}"),
@@ -148,7 +164,10 @@ impl Server {
         let drained = CancellationToken::new();
         let folds = write_folds(Arc::clone(&self.app.authority), drained.clone());
         let folds = tokio::spawn(folds);
-        let sealing = tokio::spawn(seal(self.sealer, self.seal_every, shutdown.clone()));
+        let (newest, seen) = watch::channel(None);
+        let sealing = seal(self.sealer, self.seal_every, newest, shutdown.clone());
+        let sealing = tokio::spawn(sealing);
+        let anchoring = tokio::spawn(self.anchor.run(self.clock, seen, shutdown.clone()));
         let sockets = self.app.sockets.clone();
         sockets.close();
         let serving = async {
@@ -175,6 +194,9 @@ impl Server {
         }
         if let Err(error) = sealing.await {
             tracing::error!(%error, "the log was not sealed at the end");
+        }
+        if let Err(error) = anchoring.await {
+            tracing::error!(%error, "the anchor did not end as it should; what it sent is kept");
         }
         ended.0.and(ended.1).map_err(|e| socket("a listener", &e))
     }
@@ -232,7 +254,12 @@ async fn write_folds(authority: Arc<Authority>, drained: CancellationToken) {
 }
 
 /// Seals the log again and again: at once, for what was left when the process before this one ended.
-async fn seal(sealer: Sealer, every: Duration, shutdown: CancellationToken) {
+async fn seal(
+    sealer: Sealer,
+    every: Duration,
+    newest: watch::Sender<Option<SignedNote>>,
+    shutdown: CancellationToken,
+) {
     let mut tick = tokio::time::interval(every);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -240,7 +267,13 @@ async fn seal(sealer: Sealer, every: Duration, shutdown: CancellationToken) {
             _ = tick.tick() => {}
             () = shutdown.cancelled() => return,
         }
-        match sealer.seal(Duration::ZERO).await {
+        let ended = sealer.seal(Duration::ZERO).await;
+        if let Ok(done) = &ended {
+            newest.send_if_modified(|newest| {
+                newest.replace(done.note.clone()).as_ref() != Some(&done.note)
+            });
+        }
+        match ended {
             Ok(done) if done.added > 0 => {
                 tracing::info!(
                     size = done.checkpoint.size(),

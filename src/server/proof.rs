@@ -5,7 +5,7 @@ use super::knock::Visit;
 use super::{App, caps};
 use crate::authority::calls::Answer;
 use crate::authority::refusal::{Cause, Refusal};
-use crate::authority::sealed::NotProved;
+use crate::authority::sealed::{NotProved, tell_anchor};
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
 use http::header::CACHE_CONTROL;
@@ -74,7 +74,13 @@ pub(super) async fn checkpoint(
         let signed = app.authority.last_checkpoint().await?;
         let signed = signed.ok_or(NotProved::NotSealed)?;
         let key = app.authority.signer(&signed.note).await?;
-        Ok(signed.to_json(key.as_ref()))
+        let mut answer = signed.to_json(key.as_ref());
+        tell_anchor(
+            &mut answer,
+            app.anchor,
+            app.authority.last_anchor().await?.as_ref(),
+        );
+        Ok(answer)
     };
     answer(newest.await)
 }

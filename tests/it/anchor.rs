@@ -1,7 +1,7 @@
 //! The anchor against a real chain: what it sends is what the contract takes and the chain keeps, and
 //! whatever happens to node, pool and blocks, every root gets there.
 
-mod chain;
+pub(crate) mod chain;
 
 use super::support::wait;
 use agentkeys::audit::anchor::Anchor;
@@ -9,8 +9,8 @@ use agentkeys::audit::anchor_call::AnchoredRoot;
 use agentkeys::authority::identity::{Omni, Wallet, WalletAddress};
 use agentkeys::authority::ports::Later;
 use agentkeys::jobs::anchor::{
-    Again, AnchorStore, Awaited, Due, Halt, Landed, Pace, Progress, Record, Rules, Sender, Sent,
-    StepError, StoreError, chain_logs,
+    Again, AnchorStore, Awaited, Due, Flight, Halt, Landed, Pace, Progress, Record, Rules, Sender,
+    Sent, StepError, StoreError, chain_logs,
 };
 use chain::{CHAIN_ID, Chain};
 use serde_json::json;
@@ -72,11 +72,11 @@ impl AnchorStore for Memory {
 
     fn settle<'a>(
         &'a self,
-        anchored: &'a AnchoredRoot,
+        flight: &'a Flight,
         landed: &'a Landed,
     ) -> Later<'a, Result<(), StoreError>> {
         self.with(|kept| {
-            kept.settled.push((*anchored, *landed));
+            kept.settled.push((flight.anchored, *landed));
             kept.record = Record::default();
         });
         Box::pin(async { Ok(()) })
@@ -134,6 +134,7 @@ impl Desk {
     /// The log gets a signed checkpoint.
     fn checkpoint(&self, size: u8, kinds: &[u8]) {
         let due = Due {
+            origin: 1,
             size: size.into(),
             root: [size; 32],
             kinds: kinds.iter().copied().collect(),

@@ -126,6 +126,7 @@ impl Fixture {
             allowed_origins: vec![],
             proxies: Proxies::default(),
             seal_every: std::time::Duration::from_mins(2),
+            anchor: agentkeys::config::AnchorTo::None,
         };
         let server = wait(async {
             let folder = Folder::open(&house.dir(), ENDLESS).await?;

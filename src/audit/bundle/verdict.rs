@@ -159,11 +159,17 @@ impl Verdict {
                 proof.on_chain = Some(depth);
                 self
             }
-            Some(_) => Self::failed(Failure::new(
-                Part::Anchor,
-                "the chain has no such event in that transaction",
-            )),
+            Some(_) => self.refuted("the chain has no such event in that transaction"),
             None => self,
+        }
+    }
+
+    /// Makes it fail because of its anchor: a chain says otherwise, for this cause.
+    #[must_use]
+    pub fn refuted(self, cause: impl Into<String>) -> Self {
+        match self.outcome {
+            Ok(_) => Self::failed(Failure::new(Part::Anchor, cause)),
+            Err(_) => self,
         }
     }
 

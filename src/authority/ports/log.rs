@@ -1,5 +1,6 @@
 //! The sealed log: the tree over the events, the names it was signed under, and what was signed.
 
+use super::anchor::AnchorLog;
 use super::{Later, LedgerError, SealedKey};
 use crate::audit::note::{KeyError, LogKey, VerifierKey};
 use crate::audit::tree::{Tile, TileId, Wanted};
@@ -66,7 +67,7 @@ pub struct Lease<'a> {
 
 /// Keeps the tree and its signed roots beside the events. Nothing here decides: what is signed is
 /// checked by [`crate::audit::checkpoint::Checkpoint::sign_after`], what is proved by whoever reads.
-pub trait SealedLog: Send + Sync {
+pub trait SealedLog: AnchorLog + Send + Sync {
     /// How far the log and its tree are, all of one moment.
     fn log_state(&self) -> Later<'_, Result<LogState, LedgerError>>;
     /// The exact bytes of at most `most` events from a place on, without a gap.

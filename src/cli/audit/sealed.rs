@@ -1,15 +1,16 @@
 //! Sealing the log by hand, and proofs to carry away.
 
+use super::anchors::{NOT_ON_A_CHAIN, line};
 use crate::authority::Call;
 use crate::authority::calls::admin::AdminCall;
-use crate::authority::sealed::{NotProved, Signed};
+use crate::authority::sealed::{NotProved, Signed, tell_anchor};
 use crate::cli::Ctx;
 use crate::cli::args::When;
 use crate::folder::{Folder, replace_private};
 use crate::jobs::sealer::{SealError, Sealed};
 use crate::operate;
 use crate::problem::{Exit, Problem};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
 
@@ -61,6 +62,9 @@ pub(super) async fn checkpoint(ctx: &Ctx, out: Option<&Path>) -> Result<(), Prob
         note: sealed.note.clone(),
     };
     let mut answer = signed.to_json(key.as_ref());
+    let kind = ctx.config()?.audit.anchor.kind();
+    let anchored = folder.authority.last_anchor().await?;
+    tell_anchor(&mut answer, kind, anchored.as_ref());
     answer["added"] = sealed.added.into();
     if let Some(closed) = &sealed.closed {
         answer["closed"] = closed.as_str().into();
@@ -74,6 +78,10 @@ pub(super) async fn checkpoint(ctx: &Ctx, out: Option<&Path>) -> Result<(), Prob
         let size = sealed.checkpoint.size();
         ctx.out
             .note(&format!("{size} events sealed, {added} of them just now"));
+        ctx.out.note(&match &answer["anchored"] {
+            Value::Null => NOT_ON_A_CHAIN.to_owned(),
+            anchored => line(anchored),
+        });
         if let Some(closed) = &sealed.closed {
             ctx.out.note(&format!(
                 "The log does not contain what was signed as {closed}: it was put back from an \

@@ -1,5 +1,6 @@
 //! Checking proofs: nothing of this machine is asked but the files named.
 
+use super::on_chain::{node, on_chain};
 use super::whole;
 use crate::audit::bundle::{self, MAX_BUNDLE_BYTES, Verdict};
 use crate::audit::note::VerifierKey;
@@ -32,16 +33,22 @@ pub struct VerifyArgs {
     /// A key of the log that you got over a way you trust: its text, or a file with one a line.
     #[arg(long, value_name = "K")]
     pub trust_key: Vec<String>,
+    /// Ask a chain for the anchor: a JSON-RPC node's address, or a file of mode 0600 that holds it.
+    #[arg(long, value_name = "URL", conflicts_with = "log")]
+    pub rpc: Option<String>,
 }
 
-pub(super) fn run(args: &VerifyArgs, ctx: &Ctx) -> Result<(), Problem> {
+pub(super) async fn run(args: &VerifyArgs, ctx: &Ctx) -> Result<(), Problem> {
     let trusted = trusted(&args.trust_key)?;
     if args.log {
         return whole::run(ctx, trusted, args.since.as_deref());
     }
+    let node = args.rpc.as_deref().map(|given| node(given, ctx));
+    let node = node.transpose()?;
     let mut verdicts = Vec::new();
     for file in &args.files {
-        verdicts.push((file, bundle::verify(&read(file)?, &trusted)));
+        let verdict = bundle::verify(&read(file)?, &trusted);
+        verdicts.push((file, on_chain(node.as_ref(), verdict).await?));
     }
     ctx.out.answer(&answer(&verdicts), || {
         for (file, verdict) in &verdicts {

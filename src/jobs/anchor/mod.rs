@@ -7,19 +7,27 @@
 
 mod decide;
 mod fees;
+mod file;
 mod halt;
+mod ledger;
 mod node;
 mod rpc;
+mod run;
 mod sender;
 mod store;
+mod trouble;
 mod tx;
 
 pub use decide::{Awaited, GAS_BOUND, Rules};
+pub use file::CheckpointFile;
 pub use halt::Halt;
-pub use node::chain_logs;
+pub use ledger::LedgerStore;
+pub use node::{chain_id, chain_logs};
 pub use rpc::{Plain, Rpc, RpcError};
+pub use run::Job;
 pub use sender::{Again, Pace, Progress, Sender, Sent, StepError};
 pub use store::{
     AnchorStore, Attempt, Due, Failure, Flight, Landed, MAX_ATTEMPTS, Record, StoreError,
 };
+pub use trouble::Trouble;
 pub use tx::{Fees, NotAKey, Signed, Transaction};

@@ -196,6 +196,11 @@ impl Node<'_> {
     }
 }
 
+/// Which chain a node is of, by EIP-155.
+pub async fn chain_id(rpc: &Rpc) -> Result<u64, RpcError> {
+    Node(rpc).chain_id().await
+}
+
 /// What a transaction left on a chain, as the chain's own node tells it, and how many blocks are on
 /// top of it; `None` if it is in no block of the chain now.
 pub async fn chain_logs(

@@ -105,6 +105,28 @@ pub enum StepError {
     Key(#[from] NotAKey),
 }
 
+impl StepError {
+    /// A stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Node(error) => error.code(),
+            Self::Store(_) => "agentkeys.anchor.record_unavailable",
+            Self::Key(_) => "agentkeys.anchor.wallet_damaged",
+        }
+    }
+
+    /// What to do about it.
+    pub const fn fix(&self) -> &'static str {
+        match self {
+            Self::Node(error) => error.fix(),
+            Self::Store(_) => {
+                "it is tried again; the reason is in the server's log, and `agentkeys audit fsck` looks"
+            }
+            Self::Key(_) => "put the folder back from a backup",
+        }
+    }
+}
+
 /// What stands in the way of a step: an error to try again after, or a reason to stand still.
 enum Stop {
     Error(StepError),
@@ -127,6 +149,11 @@ impl<S: AnchorStore> Sender<S> {
             rules,
             mined: None,
         }
+    }
+
+    /// What it keeps.
+    pub fn store(&self) -> &S {
+        &self.store
     }
 
     /// Does what can be done now. What is sent was kept before; an error loses nothing. Asks the node
@@ -172,9 +199,9 @@ impl<S: AnchorStore> Sender<S> {
                 Ok(Progress::SentAgain { sent, why })
             }
             (Step::Settle(landed), _, Some(flight)) => {
-                let anchored = flight.anchored;
-                self.store.settle(&anchored, &landed).await?;
+                self.store.settle(&flight, &landed).await?;
                 self.mined = None;
+                let anchored = flight.anchored;
                 Ok(Progress::Settled { anchored, landed })
             }
             (Step::Fail(failure), ..) => {
@@ -272,6 +299,7 @@ impl<S: AnchorStore> Sender<S> {
         let gas_limit = gas_limit(estimate).map_err(Stop::Halt)?;
         self.payable(gas_limit, fees).await?;
         Ok(Flight {
+            origin: due.origin,
             chain_id: self.rules.chain_id,
             contract: to,
             anchored,

@@ -5,6 +5,7 @@ use crate::audit::anchor_call::{AnchoredRoot, KindBitmap};
 use crate::audit::tree::Hash;
 use crate::authority::identity::WalletAddress;
 use crate::authority::ports::Later;
+use serde::{Deserialize, Serialize};
 
 /// Attempts of one transaction that are remembered. With an eighth more each time the fees of the
 /// first and the last are a factor of 38 apart; one that is forgotten and mined after all shows as a
@@ -14,6 +15,8 @@ pub const MAX_ATTEMPTS: usize = 32;
 /// A signed checkpoint that no anchor covers yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
+    /// The number of the log's name: trees of two names are two trees.
+    pub origin: u32,
     /// The size of the tree.
     pub size: u64,
     /// Its root.
@@ -25,14 +28,19 @@ pub struct Due {
 impl Due {
     /// Of several checkpoints that wait, one root is put on the chain: the newest, whose tree begins
     /// with every older one, together with the kinds of all of them. So a chain that was away for a
-    /// day costs one transaction.
+    /// day costs one transaction. One of a name that the log no longer has does not count: what was
+    /// signed under it is not the beginning of what is signed now.
     pub fn collapse(waiting: impl IntoIterator<Item = Self>) -> Option<Self> {
         waiting.into_iter().reduce(|one, other| {
-            let (older, newer) = if one.size <= other.size {
+            let place = |due: &Self| (due.origin, due.size);
+            let (older, newer) = if place(&one) <= place(&other) {
                 (one, other)
             } else {
                 (other, one)
             };
+            if older.origin != newer.origin {
+                return newer;
+            }
             let kinds = older.kinds.kinds().chain(newer.kinds.kinds()).collect();
             Self { kinds, ..newer }
         })
@@ -40,7 +48,8 @@ impl Due {
 }
 
 /// One of the transactions that were signed for the same nonce.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Attempt {
     /// Bytes and hash.
     pub signed: Signed,
@@ -54,13 +63,18 @@ pub struct Attempt {
 
 /// A root on its way: everything that was ever sent for it under this nonce. Any of the attempts may
 /// be the one that gets into a block.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Flight {
+    /// The number of the log's name. It is settled under that, whatever the log is called by then.
+    pub origin: u32,
     /// The chain it was signed for.
     pub chain_id: u64,
     /// The contract it calls.
+    #[serde(with = "text::address")]
     pub contract: WalletAddress,
     /// What is put on the chain.
+    #[serde(with = "text::Anchored")]
     pub anchored: AnchoredRoot,
     /// The nonce they share, so that at most one of them can be in the chain.
     pub nonce: u64,
@@ -85,9 +99,11 @@ impl Flight {
 }
 
 /// A transaction that is in a block and did not do what it was for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Failure {
     /// Its hash.
+    #[serde(with = "hex::serde")]
     pub transaction: [u8; 32],
     /// Reverted; otherwise it succeeded without the event.
     pub reverted: bool,
@@ -98,7 +114,8 @@ pub struct Failure {
 }
 
 /// What the anchor is doing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Record {
     /// What was sent and is not settled.
     pub flight: Option<Flight>,
@@ -136,21 +153,77 @@ pub trait AnchorStore: Send + Sync {
     fn save<'a>(&'a self, record: &'a Record) -> Later<'a, Result<(), StoreError>>;
 
     /// A root is on the chain: keeps where, with the audit row that names the transaction, and puts
-    /// the default record in place of the one that was.
+    /// the default record in place of the one that was. Said twice of one transaction, it is kept once.
     fn settle<'a>(
         &'a self,
-        anchored: &'a AnchoredRoot,
+        flight: &'a Flight,
         landed: &'a Landed,
     ) -> Later<'a, Result<(), StoreError>>;
 }
 
+/// How those of other rooms are written in a record.
+mod text {
+    use super::{AnchoredRoot, Hash, KindBitmap, Serialize};
+    use serde::Deserialize;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(remote = "AnchoredRoot", deny_unknown_fields)]
+    pub(super) struct Anchored {
+        #[serde(with = "hex::serde")]
+        operator_omni: [u8; 32],
+        #[serde(with = "hex::serde")]
+        root: Hash,
+        #[serde(with = "kinds")]
+        kinds: KindBitmap,
+        entry_count: u64,
+    }
+
+    mod kinds {
+        use super::KindBitmap;
+        use serde::{Deserializer, Serializer};
+
+        pub(super) fn serialize<S: Serializer>(
+            kinds: &KindBitmap,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            hex::serde::serialize(kinds.as_bytes(), serializer)
+        }
+
+        pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<KindBitmap, D::Error> {
+            hex::serde::deserialize(deserializer).map(KindBitmap::from_bytes)
+        }
+    }
+
+    pub(super) mod address {
+        use crate::authority::identity::WalletAddress;
+        use serde::{Deserializer, Serializer};
+
+        pub(in super::super) fn serialize<S: Serializer>(
+            address: &WalletAddress,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            hex::serde::serialize(address.as_bytes(), serializer)
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<WalletAddress, D::Error> {
+            hex::serde::deserialize(deserializer).map(WalletAddress::from_bytes)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
     fn of_what_waits_the_newest_goes_with_the_kinds_of_all() {
         let due = |size: u8, kinds: &[u8]| Due {
+            origin: 1,
             size: size.into(),
             root: [size; 32],
             kinds: kinds.iter().copied().collect(),
@@ -160,6 +233,13 @@ mod tests {
         assert_eq!(Due::collapse([one]), Some(one));
         let several = [due(3, &[10]), due(9, &[11]), due(7, &[100, 10])];
         assert_eq!(Due::collapse(several), Some(due(9, &[10, 11, 100])));
+        // Another name of the log is another tree, however small.
+        let renamed = Due {
+            origin: 2,
+            ..due(2, &[133])
+        };
+        let both = [due(3, &[10]), renamed, due(9, &[11])];
+        assert_eq!(Due::collapse(both), Some(renamed));
     }
 
     #[test]
@@ -171,6 +251,7 @@ mod tests {
             entry_count: 1,
         };
         let mut flight = Flight {
+            origin: 1,
             chain_id: 1,
             contract: WalletAddress::from_bytes([1; 20]),
             anchored,
@@ -192,5 +273,53 @@ mod tests {
         assert_eq!(flight.attempts.len(), MAX_ATTEMPTS);
         assert_eq!(flight.attempts[0].at_ms, 68);
         assert_eq!(flight.newest().map(|a| a.at_ms), Some(99));
+    }
+
+    #[test]
+    fn a_record_comes_back_from_its_text_and_nothing_else_is_one() {
+        let record = Record {
+            flight: Some(Flight {
+                origin: 3,
+                chain_id: 31337,
+                contract: WalletAddress::from_bytes([1; 20]),
+                anchored: AnchoredRoot {
+                    operator_omni: [2; 32],
+                    root: [3; 32],
+                    kinds: [10, 131].into_iter().collect(),
+                    entry_count: 9,
+                },
+                nonce: 4,
+                gas_limit: 5,
+                attempts: vec![Attempt {
+                    signed: Signed {
+                        raw: vec![2, 0xff],
+                        hash: [6; 32],
+                    },
+                    fees: Fees {
+                        max: u128::MAX,
+                        tip: 7,
+                    },
+                    at_ms: 8,
+                    head: 9,
+                }],
+            }),
+            failure: Some(Failure {
+                transaction: [7; 32],
+                reverted: true,
+                times: 1,
+                not_before_ms: 2,
+            }),
+        };
+        let text = serde_json::to_string(&record).unwrap();
+        assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+        let more = text.replacen('{', "{\"more\":1,", 1);
+        for text in [
+            more.as_str(),
+            "{",
+            "[]",
+            &text.replace("\"nonce\":4", "\"nonce\":-4"),
+        ] {
+            assert!(serde_json::from_str::<Record>(text).is_err(), "{text}");
+        }
     }
 }

@@ -4,12 +4,14 @@
 use crate::authority::identity::{Wallet, WalletAddress};
 use crate::digest::keccak256;
 use k256::ecdsa::SigningKey;
+use serde::{Deserialize, Serialize};
 
 /// EIP-2718's type byte of an EIP-1559 transaction.
 const TYPE: u8 = 2;
 
 /// What the sender offers for a unit of gas, in wei.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Fees {
     /// `maxFeePerGas`: the most, base fee and tip together.
     pub max: u128,
@@ -35,11 +37,14 @@ pub struct Transaction {
 }
 
 /// A signed transaction: what is sent, and what the chain calls it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Signed {
     /// The bytes for `eth_sendRawTransaction`.
+    #[serde(with = "hex::serde")]
     pub raw: Vec<u8>,
     /// Its hash: Keccak-256 of those bytes.
+    #[serde(with = "hex::serde")]
     pub hash: [u8; 32],
 }
 

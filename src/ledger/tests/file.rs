@@ -111,10 +111,10 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     drop(c);
     let before = std::fs::read(&path).unwrap();
     let error = open_error(&path);
-    assert!(matches!(error, OpenError::Newer { found: 7, known: 3 }));
+    assert!(matches!(error, OpenError::Newer { found: 7, known: 4 }));
     let text = error.to_string();
     assert!(
-        text.contains("version 7") && text.contains("up to 3"),
+        text.contains("version 7") && text.contains("up to 4"),
         "{text}"
     );
     assert_eq!(std::fs::read(&path).unwrap(), before);

@@ -14,24 +14,35 @@ use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 
 /// The chain's EIP-155 id.
-pub(super) const CHAIN_ID: u64 = 31337;
+pub(crate) const CHAIN_ID: u64 = 31337;
 
 /// A running node. Killed when dropped.
-pub(super) struct Chain {
+pub(crate) struct Chain {
     child: Child,
     port: u16,
+    id: u64,
     temp: tempfile::TempDir,
 }
 
 impl Chain {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
+        Self::of(CHAIN_ID)
+    }
+
+    /// A node of another chain.
+    pub(crate) fn of(id: u64) -> Self {
         let temp = tempfile::tempdir().unwrap();
-        let (child, port) = anvil(&temp, 0);
-        Self { child, port, temp }
+        let (child, port) = anvil(&temp, 0, id);
+        Self {
+            child,
+            port,
+            id,
+            temp,
+        }
     }
 
     /// Ends the node. It keeps its chain.
-    pub(super) fn go_down(&mut self) {
+    pub(crate) fn go_down(&mut self) {
         let pid = self.child.id().to_string();
         Command::new("kill").args(["-TERM", &pid]).status().unwrap();
         self.child.wait().unwrap();
@@ -39,22 +50,22 @@ impl Chain {
     }
 
     /// Starts it again where it was.
-    pub(super) fn come_up(&mut self) {
-        (self.child, self.port) = anvil(&self.temp, self.port);
+    pub(crate) fn come_up(&mut self) {
+        (self.child, self.port) = anvil(&self.temp, self.port, self.id);
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
     /// A client of the product for it.
-    pub(super) fn rpc(&self) -> Rpc {
+    pub(crate) fn rpc(&self) -> Rpc {
         Rpc::new(&Secret::new(self.url()), Plain::Loopback).unwrap()
     }
 
     /// Asks the node past the product.
     #[track_caller]
-    pub(super) fn ask(&self, method: &str, params: Value) -> Value {
+    pub(crate) fn ask(&self, method: &str, params: Value) -> Value {
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let mut answer = send(client.post(self.url()).json(&body)).json();
@@ -63,18 +74,18 @@ impl Chain {
     }
 
     /// Makes blocks. Nothing else does: by itself `anvil` makes one some time after it has answered.
-    pub(super) fn mine(&self, blocks: u64) {
+    pub(crate) fn mine(&self, blocks: u64) {
         self.ask("anvil_mine", json!([blocks]));
     }
 
     /// Makes a wallet have so much.
-    pub(super) fn fund(&self, wallet: &WalletAddress, ether: u128) {
+    pub(crate) fn fund(&self, wallet: &WalletAddress, ether: u128) {
         let wei = format!("0x{:x}", ether * 10_u128.pow(18));
         self.ask("anvil_setBalance", json!([wallet.to_string(), wei]));
     }
 
     /// Puts a contract of `AuditRoots.sol` there, for an operator and the master wallet of it.
-    pub(super) fn deploy(
+    pub(crate) fn deploy(
         &self,
         name: &str,
         operator: &[u8; 32],
@@ -100,7 +111,7 @@ impl Chain {
     }
 
     /// A transaction of a wallet that the product knows nothing of.
-    pub(super) fn send_as(&self, wallet: &WalletAddress, nonce: u64) {
+    pub(crate) fn send_as(&self, wallet: &WalletAddress, nonce: u64) {
         let wallet = wallet.to_string();
         self.ask("anvil_impersonateAccount", json!([wallet]));
         let call = json!({"from": wallet, "to": wallet, "nonce": format!("0x{nonce:x}")});
@@ -108,14 +119,14 @@ impl Chain {
     }
 
     /// How many transactions of a wallet are in blocks.
-    pub(super) fn nonce(&self, wallet: &WalletAddress) -> u64 {
+    pub(crate) fn nonce(&self, wallet: &WalletAddress) -> u64 {
         let params = json!([wallet.to_string(), "latest"]);
         let count = self.ask("eth_getTransactionCount", params);
         u64::from_str_radix(&count.as_str().unwrap()[2..], 16).unwrap()
     }
 
     /// The events of a contract, all of them, oldest first.
-    pub(super) fn events(&self, contract: &WalletAddress) -> Vec<Value> {
+    pub(crate) fn events(&self, contract: &WalletAddress) -> Vec<Value> {
         let all = json!([{"address": contract.to_string(), "fromBlock": "0x0"}]);
         let Value::Array(events) = self.ask("eth_getLogs", all) else {
             panic!("no list of events");
@@ -136,7 +147,7 @@ fn state(temp: &tempfile::TempDir) -> PathBuf {
 }
 
 /// Starts a node on a port, 0 for any, and waits until it listens.
-fn anvil(temp: &tempfile::TempDir, port: u16) -> (Child, u16) {
+fn anvil(temp: &tempfile::TempDir, port: u16, id: u64) -> (Child, u16) {
     const PROGRAM: &str = "node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil";
     let mut child = Command::new(installed("node_modules/agentkeys-anvil").join(PROGRAM))
         .args([
@@ -148,12 +159,7 @@ fn anvil(temp: &tempfile::TempDir, port: u16) -> (Child, u16) {
             "1",
             "--no-mining",
         ])
-        .args([
-            "--port",
-            &port.to_string(),
-            "--chain-id",
-            &CHAIN_ID.to_string(),
-        ])
+        .args(["--port", &port.to_string(), "--chain-id", &id.to_string()])
         .arg("--state")
         .arg(state(temp))
         .stdin(Stdio::null())

@@ -1,15 +1,17 @@
 //! The audit log itself: another name after a restore, and bodies that are no longer kept.
 
 use super::{Change, told};
+use crate::audit::anchor::Anchor;
 use crate::authority::calls::{Answer, Cx, Done, InputProblem, OpKind};
 use crate::authority::event::rfc3339;
 use crate::authority::found::log_origin;
 use crate::authority::ports::{
-    AuditProof, AuditReach, Effect, EventFilter, LogOrigin, Test, WhichCheckpoint,
+    AuditProof, AuditReach, Effect, EventFilter, KeptAnchor, LogOrigin, Test, WhichCheckpoint,
 };
 use crate::authority::{Cause, Refusal, unavailable};
 use serde_json::json;
 
+pub(super) const ANCHOR: &str = "audit.anchor";
 pub(super) const CHECK: &str = "audit.check";
 pub(super) const PRUNE: &str = "audit.prune";
 pub(super) const RESTART: &str = "audit.restart";
@@ -36,6 +38,47 @@ pub(super) async fn restart(cx: &Cx<'_>, closed: &LogOrigin, number: u32, last: 
         .effect(Effect::AddKey(key))
         .effect(Effect::BeginLog { origin, at_ms })
         .commit(cx, "restored_from_older_copy", Answer::Json(answer))
+        .await
+}
+
+/// A root is on a chain: keeps where, signed under the log's name that it has, and says so in the log.
+pub(super) async fn anchor(cx: &Cx<'_>, origin: u32, landed: &Anchor) -> Done {
+    let at_ms = cx.principal.frame().at_ms;
+    let anchor = Anchor {
+        origin: log_origin(cx.authority.issuer(), origin).name,
+        ..landed.clone()
+    };
+    let keys = cx.authority.log_keys().signing(&anchor.origin, at_ms);
+    let note = anchor.sign(&keys.await.map_err(unavailable)?);
+    let note = note.map_err(|error| {
+        tracing::error!(%error, "an anchor could not be signed");
+        Refusal::from(Cause::AuditUnavailable)
+    })?;
+    let answer = json!({
+        "origin": anchor.origin, "chain_id": anchor.chain_id,
+        "contract": format!("0x{}", hex::encode(anchor.contract)),
+        "transaction": format!("0x{}", hex::encode(anchor.transaction)),
+        "block": anchor.block, "entries": anchor.anchored.entry_count,
+        "root": format!("0x{}", hex::encode(anchor.anchored.root)),
+    });
+    let twice = InputProblem::new(
+        "agentkeys.audit.anchored",
+        "this transaction is kept already; there is nothing to do",
+    );
+    let new = Test::AnchorIsNew {
+        chain_id: anchor.chain_id,
+        transaction: anchor.transaction,
+    };
+    let kept = KeptAnchor {
+        origin,
+        note: note.to_string(),
+        anchor,
+        at_ms,
+    };
+    Change::new(cx, OpKind::Anchor, ANCHOR, answer.clone())
+        .unless(new, twice)
+        .effect(Effect::KeepAnchor(Box::new(kept)))
+        .commit(cx, "anchored", Answer::Json(answer))
         .await
 }
 

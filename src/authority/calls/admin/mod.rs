@@ -22,6 +22,7 @@ pub(super) use grants::lost_grants;
 
 use super::answer::Answer;
 use super::{Cx, Done, Halt, InputProblem, OpKind};
+use crate::audit::anchor::Anchor;
 use crate::authority::event::{Ending, Row, Subject};
 use crate::authority::identity::{Alias, Label, Omni, WalletAddress};
 use crate::authority::policy::PolicySource;
@@ -189,6 +190,13 @@ pub enum AdminCall {
         /// Those before this time, Unix milliseconds.
         before_ms: i64,
     },
+    /// A root of the log is on a chain.
+    LogAnchor {
+        /// The number of the log's name.
+        origin: u32,
+        /// What and where; the name in it is filled in.
+        anchor: Anchor,
+    },
     /// The log goes on under another name.
     LogRestart {
         /// The name it had.
@@ -289,6 +297,7 @@ impl AdminCall {
             Self::KeyRotate(_) => "keys.rotate",
             Self::LogCheck { .. } => logs::CHECK,
             Self::LogPrune { .. } => logs::PRUNE,
+            Self::LogAnchor { .. } => logs::ANCHOR,
             Self::LogRestart { .. } => logs::RESTART,
         }
     }
@@ -364,6 +373,7 @@ pub(super) async fn run(cx: &Cx<'_>, call: &AdminCall) -> Done {
         AdminCall::KeyRotate(ring) => keys::rotate(cx, *ring).await,
         AdminCall::LogCheck { findings } => logs::check(cx, findings).await,
         AdminCall::LogPrune { before_ms } => logs::prune(cx, *before_ms).await,
+        AdminCall::LogAnchor { origin, anchor } => logs::anchor(cx, *origin, anchor).await,
         AdminCall::LogRestart {
             closed,
             number,

@@ -24,6 +24,7 @@ fn rules() -> Rules {
 
 fn due() -> Due {
     Due {
+        origin: 1,
         size: 12,
         root: [0x22; 32],
         kinds: KindBitmap::NONE,
@@ -52,6 +53,7 @@ fn in_flight() -> Record {
     let rules = rules();
     Record {
         flight: Some(Flight {
+            origin: 1,
             chain_id: rules.chain_id,
             contract: rules.contract,
             anchored: AnchoredRoot {
