@@ -3,6 +3,8 @@
 use crate::it::support::{House, wait};
 use agentkeys::audit::anchor::Anchor;
 use agentkeys::audit::anchor_call::AnchoredRoot;
+use agentkeys::audit::bundle::Bundle;
+use agentkeys::audit::checkpoint::Checkpoint;
 use agentkeys::audit::note::SignedNote;
 use agentkeys::authority::calls::admin::AdminCall;
 use agentkeys::authority::identity::WalletAddress;
@@ -49,6 +51,40 @@ impl Desk {
         let done = wait(self.folder.authority.perform(&self.folder.operator(), call));
         let answer = done.unwrap().answer;
         assert!(!matches!(answer, Answer::Invalid(_)), "{answer:?}");
+    }
+
+    /// The next root is on the chain, in this transaction; says the size of its tree.
+    fn anchor(&self, transaction: u8) -> u64 {
+        self.seal();
+        let due = self.due().unwrap();
+        self.settle(&due, transaction);
+        due.size
+    }
+
+    /// What a proof of an event has: the sizes of its trees, and the transaction of its anchor.
+    fn proof(&self, seq: usize, trusted: &str) -> (u64, Option<u64>, Option<u8>) {
+        let event = self.house.events(&[])[seq]["event_id"].clone();
+        let file = self.house.temp.path().join("proof");
+        let path = file.to_str().unwrap();
+        let event = event.as_str().unwrap();
+        self.house.ok(&["audit", "prove", event, "--out", path]);
+        let args = ["audit", "verify", path, "--trust-key", trusted];
+        assert_eq!(self.house.ok(&args)["verified"], true);
+        let bundle = Bundle::decode(&std::fs::read(&file).unwrap()).unwrap();
+        let size = |note: &SignedNote| Checkpoint::from_text(note.text()).unwrap().size();
+        let anchor = bundle.anchor.map(|note| Anchor::from_text(note.text()));
+        (
+            size(&bundle.checkpoint),
+            bundle.newer.map(|newer| size(&newer.checkpoint)),
+            anchor.map(|anchor| anchor.unwrap().transaction[0]),
+        )
+    }
+
+    /// The newest key of the log.
+    fn key(&self) -> String {
+        let keys = self.folder.authority.log_keys();
+        let keys = wait(keys.published(self.folder.now_ms())).unwrap();
+        keys.last().unwrap().key.to_string()
     }
 
     fn flight(&self, due: &Due) -> Flight {
@@ -187,4 +223,31 @@ fn a_root_of_a_closed_name_is_settled_under_it_and_the_new_name_begins_anew() {
     assert_eq!((new.origin, new.size), (2, size));
     // All of them, since nothing of this name is on the chain.
     assert!(new.kinds.has(126) && new.kinds.has(133), "{new:?}");
+}
+
+#[test]
+fn a_proof_has_the_first_anchor_of_its_event_that_todays_keys_sign() {
+    let desk = Desk::new();
+    let first = desk.anchor(1);
+    let old = desk.key();
+    assert_eq!(desk.proof(0, &old), (first, None, Some(1)));
+    // An older event keeps the older anchor, with the way from there to the newest checkpoint.
+    let second = desk.anchor(2);
+    assert_eq!(desk.proof(0, &old), (first, Some(second), Some(1)));
+    // One that a checkpoint covered before its anchor did goes from that to the anchored one.
+    let between = desk.seal();
+    desk.house.ok(&["actor", "create", "later"]);
+    let third = desk.anchor(3);
+    let later = usize::try_from(second).unwrap();
+    assert_eq!(desk.proof(later, &old), (between, Some(third), Some(3)));
+
+    // Under a new key, what is on the chain is not signed by it, until the next root is there.
+    desk.house.ok(&["keys", "rotate", "--purpose", "log"]);
+    let new = desk.key();
+    assert_ne!(new, old);
+    let sealed = desk.seal();
+    assert_eq!(desk.proof(0, &new), (sealed, None, None));
+    let last = desk.anchor(4);
+    let (size, newer, anchor) = desk.proof(0, &new);
+    assert_eq!((size, newer, anchor), (last, None, Some(4)));
 }
