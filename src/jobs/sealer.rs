@@ -27,6 +27,10 @@ const CHUNK: u32 = 8192;
 /// How long a lease holds unless it is renewed, milliseconds: a chunk takes a hundredth of it.
 const LEASE_MS: i64 = 10_000;
 
+/// How far apart the clocks of two who seal may be, or two looks at one clock: whoever waited at the
+/// ledger's door looked before whoever was let in first.
+const CLOCKS_APART_MS: i64 = 60_000;
+
 /// How often somebody who waits for the lease looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -114,10 +118,18 @@ impl Sealer {
     /// Adds what is committed to the tree and signs its root, waiting at most `patience` for
     /// another process that is at it. Signs nothing when there is nothing new.
     pub async fn seal(&self, patience: Duration) -> Result<Sealed, SealError> {
-        self.hold(patience).await?;
-        let sealed = self.under_lease().await;
-        self.log().release(&self.holder).await?;
-        sealed
+        let give_up = tokio::time::Instant::now() + patience;
+        loop {
+            self.hold(give_up.saturating_duration_since(tokio::time::Instant::now()))
+                .await?;
+            let sealed = self.under_lease().await;
+            self.log().release(&self.holder).await?;
+            match sealed {
+                // The lease was over before the work was: another has done some of it.
+                Err(SealError::Busy) if tokio::time::Instant::now() < give_up => {}
+                sealed => return sealed,
+            }
+        }
     }
 
     /// Takes the lease, waiting at most `patience` for another process.
@@ -135,7 +147,7 @@ impl Sealer {
     /// Drops a lease that is over; says whether there was one.
     pub async fn drop_stale_lease(&self) -> Result<bool, SealError> {
         let now_ms = self.clock.now_ms();
-        let latest_ms = now_ms.saturating_add(LEASE_MS);
+        let latest_ms = now_ms.saturating_add(LEASE_MS + CLOCKS_APART_MS);
         Ok(self.log().drop_lease(now_ms, latest_ms).await?)
     }
 
@@ -172,6 +184,7 @@ impl Sealer {
             holder: &self.holder,
             now_ms,
             until_ms: now_ms.saturating_add(LEASE_MS),
+            latest_ms: now_ms.saturating_add(LEASE_MS + CLOCKS_APART_MS),
         };
         self.log().lease(lease).await
     }

@@ -77,12 +77,11 @@ impl SealedLog for SqliteLedger {
     fn lease<'a>(&'a self, lease: Lease<'a>) -> Later<'a, Result<bool, LedgerError>> {
         let holder = lease.holder.to_owned();
         self.write(move |t| {
-            // One that ends later than it could is of a clock that was put back.
-            let latest = lease.until_ms;
             let sql = "UPDATE log_head SET lease_holder = ?1, lease_until_ms = ?2 WHERE id = 1 \
                        AND (lease_holder IS NULL OR lease_holder = ?1 \
-                            OR lease_until_ms <= ?3 OR lease_until_ms > ?2)";
-            Ok(t.execute(sql, (holder, latest, lease.now_ms))? == 1)
+                            OR lease_until_ms <= ?3 OR lease_until_ms > ?4)";
+            let params = (holder, lease.until_ms, lease.now_ms, lease.latest_ms);
+            Ok(t.execute(sql, params)? == 1)
         })
     }
 

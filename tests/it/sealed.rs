@@ -435,6 +435,8 @@ fn events_are_exported_for_programs_and_spreadsheets() {
         .host("magiclick")
         .with("x-agentkeys-actor", "=HYPERLINK(1)");
     assert_eq!(hostile.method("ping", &json!({})).status, 403);
+    // The server seals when it starts, and what it has sealed shows in the rows.
+    house.ok(&["audit", "checkpoint"]);
     let listed = house.events(&[]);
     let file = house.temp.path().join("events.jsonl");
     let told = house.ok(&["audit", "export", "--out", file.to_str().unwrap()]);
@@ -444,7 +446,10 @@ fn events_are_exported_for_programs_and_spreadsheets() {
         .map(|l| serde_json::from_str(l).unwrap())
         .collect();
     assert_eq!(told["events"], exported.len());
-    assert_eq!(exported[..listed.len()], listed);
+    let sealed = |row: &&Value| !row["leaf_index"].is_null();
+    let listed: Vec<_> = listed.iter().filter(sealed).collect();
+    assert!(listed.len() > 10);
+    assert!(exported.iter().zip(listed).all(|(one, other)| one == other));
 
     let file = house.temp.path().join("events.csv");
     let words = [

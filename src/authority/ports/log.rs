@@ -63,6 +63,8 @@ pub struct Lease<'a> {
     pub now_ms: i64,
     /// When somebody else may.
     pub until_ms: i64,
+    /// One that ends later than this was taken by a clock that was put back since, and is over.
+    pub latest_ms: i64,
 }
 
 /// Keeps the tree and its signed roots beside the events. Nothing here decides: what is signed is

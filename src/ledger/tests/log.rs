@@ -251,3 +251,31 @@ async fn one_actors_events_are_found_in_order_without_sorting() {
     assert!(vendor.contains("INTEGER PRIMARY KEY (rowid>? AND rowid<?)"));
     assert!(!vendor.contains("TEMP B-TREE"), "{vendor}");
 }
+
+#[tokio::test]
+async fn a_lease_is_had_by_one_until_it_is_over() {
+    use crate::authority::ports::{Lease, SealedLog as _};
+    let f = Fixture::new().await;
+    let asks = async |holder, now_ms: i64| {
+        let lease = Lease {
+            holder,
+            now_ms,
+            until_ms: now_ms + 10_000,
+            latest_ms: now_ms + 70_000,
+        };
+        f.ledger.lease(lease).await.unwrap()
+    };
+    assert!(asks("a", 100_000).await);
+    // Whoever looked at the clock before has no claim on it, nor has somebody later.
+    assert!(!asks("b", 99_000).await);
+    assert!(!asks("b", 109_999).await);
+    assert!(asks("a", 105_000).await);
+    assert!(!asks("b", 110_000).await);
+    assert!(asks("b", 115_000).await);
+    f.ledger.release("a").await.unwrap();
+    assert!(!asks("a", 115_000).await, "it was not a's to give back");
+    f.ledger.release("b").await.unwrap();
+    assert!(asks("a", 115_000).await);
+    // The clock was put back by an hour.
+    assert!(asks("b", 115_000 - 3_600_000).await);
+}
