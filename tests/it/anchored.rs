@@ -429,11 +429,13 @@ fn a_file_gets_every_checkpoint_once_and_nobody_calls_that_a_chain() {
         host.result("agentkeys_identity_whoami", json!({}));
         let events = server.house.events(&WHOAMI);
         let seq = events.last().unwrap()["seq"].as_u64().unwrap();
+        let began = Instant::now();
         let now = loop {
             let now = server.house.ok(&["audit", "anchors"]);
             if now["file"]["size"].as_u64() > Some(seq) {
                 break now;
             }
+            assert!(began.elapsed() < PATIENCE, "{now:#}");
         };
         assert_eq!(now["anchors"], json!([]));
         sizes.push(now["file"]["size"].as_u64().unwrap());
