@@ -38,6 +38,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use out::{ColorWhen, Out};
 use serde_json::Value;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
 use tracing::level_filters::LevelFilter;
@@ -295,6 +296,10 @@ fn dispatch(command: Command, ctx: &Ctx) -> Result<(), Problem> {
 
 /// Runs what ctrl-c may end at any moment: what is committed stays, what is not never was.
 pub fn interruptible(work: impl Future<Output = Result<(), Problem>>) -> Result<(), Problem> {
+    until_interrupted(Box::pin(work))
+}
+
+fn until_interrupted(work: Work<'_, ()>) -> Result<(), Problem> {
     block_on(async {
         tokio::select! {
             done = work => done,
@@ -308,8 +313,15 @@ pub fn interruptible(work: impl Future<Output = Result<(), Problem>>) -> Result<
     })
 }
 
+/// A command on its way. Boxed, so that there is one copy of the runtime's code and not one for each.
+type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + 'a>>;
+
 /// Runs a command on a runtime of its own.
 pub fn block_on<T>(work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    on_a_runtime(Box::pin(work))
+}
+
+fn on_a_runtime<T>(work: Work<'_, T>) -> Result<T, Problem> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -15,7 +15,7 @@ pub use begun::Begun;
 use crate::authority::found::{self, purpose};
 use crate::authority::identity::Omni;
 use crate::authority::keys::RootKey;
-use crate::authority::ports::{Clock, Entropy as _, Ledger};
+use crate::authority::ports::{Clock, Entropy as _, Later, Ledger};
 use crate::authority::principal::Principal;
 use crate::authority::{Authority, Limits, Parts};
 use crate::jobs::sealer::{self, Sealer};
@@ -119,12 +119,17 @@ impl Folder {
         Self::open_with(dir, limits, Arc::new(SystemClock::default())).await
     }
 
-    /// The same with another clock than the machine's.
-    pub async fn open_with(
+    /// The same with another clock than the machine's. Boxed, so that there is one copy of its code
+    /// and not one in each command.
+    pub fn open_with(
         dir: &Path,
         limits: Limits,
         clock: Arc<dyn Clock>,
-    ) -> Result<Self, Problem> {
+    ) -> Later<'_, Result<Self, Problem>> {
+        Box::pin(Self::opened(dir, limits, clock))
+    }
+
+    async fn opened(dir: &Path, limits: Limits, clock: Arc<dyn Clock>) -> Result<Self, Problem> {
         if !ledger_path(dir).exists() {
             return Err(Problem::new(
                 Exit::Config,

@@ -13,7 +13,8 @@ use crate::audit::tree::{Frontier, Tree, TreeError, leaf_hash};
 use crate::authority::calls::admin::AdminCall;
 use crate::authority::keys::RootKey;
 use crate::authority::ports::{
-    Clock, KeptCheckpoint, Lease, LedgerError, LogOrigin, LogState, SealedLog, WhichCheckpoint,
+    Clock, KeptCheckpoint, Later, Lease, LedgerError, LogOrigin, LogState, SealedLog,
+    WhichCheckpoint,
 };
 use crate::authority::{Authority, Call, Refusal};
 use std::convert::Infallible;
@@ -116,8 +117,13 @@ impl Sealer {
     }
 
     /// Adds what is committed to the tree and signs its root, waiting at most `patience` for
-    /// another process that is at it. Signs nothing when there is nothing new.
-    pub async fn seal(&self, patience: Duration) -> Result<Sealed, SealError> {
+    /// another process that is at it. Signs nothing when there is nothing new. Boxed, so that there is
+    /// one copy of its code.
+    pub fn seal(&self, patience: Duration) -> Later<'_, Result<Sealed, SealError>> {
+        Box::pin(self.sealed_within(patience))
+    }
+
+    async fn sealed_within(&self, patience: Duration) -> Result<Sealed, SealError> {
         let give_up = tokio::time::Instant::now() + patience;
         loop {
             self.hold(give_up.saturating_duration_since(tokio::time::Instant::now()))
