@@ -182,7 +182,7 @@ pub(super) fn prepare(path: &Path) -> Result<Connection, OpenError> {
     // `SQLite` does not wait for another's change of the journal's mode or of the schema, it fails
     // at once.
     let door = door(path)?;
-    let _turn = door.wait().map_err(|e| at_folder(path, e))?;
+    let _turn = door.wait();
     let mut connection = writing(path)?;
     let known = newest(&migrations()?);
     // Read before anything is written: a newer file must stay as it is.

@@ -18,6 +18,9 @@ const ASK: Duration = Duration::from_millis(1);
 /// writing at once, and a process that was stopped at the door must not stop everybody.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The same for whoever makes or changes the schema, which others do not do in five seconds.
+const LONG_PATIENCE: Duration = Duration::from_mins(1);
+
 /// The door before `SQLite`'s write lock.
 pub(super) struct Door(File);
 
@@ -30,20 +33,23 @@ impl Door {
         File::open(folder).map(Self)
     }
 
-    /// Waits until nobody else is at the door, as long as that takes.
-    pub(super) fn wait(&self) -> io::Result<Turn<'_>> {
-        self.0.lock()?;
-        Ok(Turn(Some(&self.0)))
+    /// Waits until nobody else is at the door, or for as long as making a ledger may take somebody.
+    pub(super) fn wait(&self) -> Turn<'_> {
+        self.within(LONG_PATIENCE)
     }
 
     /// Waits until nobody else is at the door, or for a while. To be held until `SQLite`'s write
     /// lock is had, and no longer: whoever comes next waits for the commit in it.
     pub(super) fn turn(&self) -> Turn<'_> {
+        self.within(PATIENCE)
+    }
+
+    fn within(&self, patience: Duration) -> Turn<'_> {
         let start = Instant::now();
         loop {
             match self.0.try_lock() {
                 Ok(()) => return Turn(Some(&self.0)),
-                Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => {
+                Err(TryLockError::WouldBlock) if start.elapsed() < patience => {
                     std::thread::sleep(ASK);
                 }
                 Err(TryLockError::WouldBlock) => {
