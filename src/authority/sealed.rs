@@ -87,7 +87,7 @@ impl NotProved {
             )),
             Self::NotThere => Ok(InputProblem::new(
                 "agentkeys.audit.event_not_found",
-                "the log has no such event or no checkpoint of this size; `agentkeys audit list` and `agentkeys audit checkpoint` show what there is",
+                "the log has no such event, or no longer its body, or no checkpoint of this size; `agentkeys audit list` and `agentkeys audit checkpoint` show what there is",
             )),
         }
     }

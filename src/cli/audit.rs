@@ -90,7 +90,7 @@ pub enum Verb {
   agentkeys audit prove evt_019a3c5e8f1072b4a6d8c0e2f4a6b8d0 --out event.proof
   agentkeys audit prove evt_019a3c5e8f1072b4a6d8c0e2f4a6b8d0 > event.proof")]
     Prove {
-        /// The event: `agentkeys audit list` shows them.
+        /// The event: `agentkeys audit list --json` shows their ids.
         #[arg(value_name = "EVENT")]
         event: String,
         /// Where to write it [default: stdout].
@@ -113,7 +113,7 @@ pub enum Verb {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Remove the bodies of old events; their places in the log and their proofs stay.
+    /// Remove the bodies of old events, for good; their hashes and the proofs taken before stay.
     #[command(before_help = "Examples:
   agentkeys audit prune --before 365d
   agentkeys audit prune --before 2026-01-01T00:00:00Z --json")]
@@ -273,8 +273,9 @@ impl<'a> Log<'a> {
         let reading = folder.authority.reading(&operator, actor).await?;
         let pruned = folder.authority.pruned().await?;
         if pruned > 0 {
-            let note =
-                format!("The first {pruned} events were pruned; of those only proofs are left.");
+            let note = format!(
+                "The first {pruned} events were pruned; of those only their hashes are left."
+            );
             ctx.out.note(&note);
         }
         let now_ms = folder.now_ms();

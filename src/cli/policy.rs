@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// Policies: what may be done, as files.
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
-  agentkeys policy check O_kevin_001 payment.spend --params '{\"amount_rmb\":600}'
+  agentkeys policy check O_kevin_001 payment.spend --params '{\"amount_rmb\":600}' --vendor magiclick
   agentkeys policy show --out policy
   agentkeys policy apply policy")]
 pub struct PolicyCmd {

@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 pub fn created(out: Out, answer: &Value) -> Result<(), Problem> {
     out.answer(answer, || {
         let whom = match (text(answer, "vendor"), text(answer, "role")) {
-            ("", role) => format!("{role} token"),
-            (vendor, _) => format!("token for the vendor {vendor}"),
+            ("", role @ ("operator" | "auditor")) => format!("an {role} token"),
+            ("", role) => format!("a {role} token"),
+            (vendor, _) => format!("a token for the vendor {vendor}"),
         };
-        out.line(&format!("created a {whom}"))?;
+        out.line(&format!("created {whom}"))?;
         out.fields(&[
             ("id", text(answer, "token_id").to_owned()),
             ("token", text(answer, "token").to_owned()),

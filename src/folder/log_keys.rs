@@ -9,11 +9,14 @@ use crate::authority::ports::{
 use crate::secret::Secret;
 use std::sync::Arc;
 
-/// How long the key before the newest goes on signing, milliseconds: thirty days, for those who
-/// pinned it to learn of the new one.
+/// The most keys that sign at once: a note has room for sixteen signatures.
+const MOST: usize = 8;
+
+/// How long a key goes on signing after the next one was made, milliseconds: thirty days, for those
+/// who pinned it to learn of the new one.
 const OVERLAP_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
-/// Signs with the newest key of an origin, and with the one before while they overlap.
+/// Signs with the newest key of an origin, and with those before it while they overlap.
 pub(super) struct LocalLogKeys {
     root: RootKey,
     ledger: Arc<dyn Ledger>,
@@ -50,18 +53,18 @@ impl LocalLogKeys {
     }
 }
 
-/// Whether each key of a ring signs at a moment: an origin's newest does, and the one before it
-/// until the overlap is over.
+/// Whether each key of a ring signs at a moment: an origin's newest does, and those before it until
+/// their overlap is over.
 fn signs(ring: &[(SealedKey, VerifierKey)], now_ms: i64) -> Vec<bool> {
     let signs = ring.iter().enumerate().map(|(at, (_, key))| {
         let mut later = ring[at + 1..]
             .iter()
             .filter(|(_, k)| k.name() == key.name());
-        match (later.next(), later.next()) {
-            (None, _) => true,
-            (Some((next, _)), None) => now_ms < next.created_ms.saturating_add(OVERLAP_MS),
-            _ => false,
-        }
+        let Some((next, _)) = later.next() else {
+            return true;
+        };
+        let overlaps = now_ms < next.created_ms.saturating_add(OVERLAP_MS);
+        overlaps && later.count() + 2 <= MOST
     });
     signs.collect()
 }
@@ -104,4 +107,33 @@ impl LogKeys for LocalLogKeys {
 
 fn damaged(what: &str) -> LedgerError {
     LedgerError::Failed(what.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn made(origin: &str, created_ms: i64) -> (SealedKey, VerifierKey) {
+        let public = [u8::try_from(created_ms % 200).unwrap(); 32];
+        let sealed = SealedKey {
+            purpose: purpose::LOG.to_owned(),
+            kid: String::new(),
+            sealed: Vec::new(),
+            created_ms,
+        };
+        (sealed, VerifierKey::new(origin, public).unwrap())
+    }
+
+    #[test]
+    fn each_key_signs_until_thirty_days_after_the_next_one_was_made() {
+        let ring = [made("a", 0), made("a", 10), made("b", 20), made("a", 30)];
+        assert_eq!(signs(&ring, 40), [true, true, true, true]);
+        assert_eq!(signs(&ring, OVERLAP_MS + 10), [false, true, true, true]);
+        assert_eq!(signs(&ring, OVERLAP_MS + 30), [false, false, true, true]);
+        let many: Vec<_> = (0..20).map(|at| made("a", at)).collect();
+        let signing = signs(&many, 20);
+        assert_eq!(signing.iter().filter(|s| **s).count(), MOST);
+        assert!(signing.ends_with(&[true; MOST]));
+    }
 }

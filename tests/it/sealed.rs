@@ -63,6 +63,9 @@ fn a_proof_is_checked_by_somebody_who_has_nothing_else() {
     let (exit, verdict) = verify(&[&early], &[]);
     assert_eq!((exit, &verdict["verified"]), (Some(0), &json!(true)));
     assert_eq!(verdict["signer_pinned"], false);
+    for field in ["event_id", "seq", "ts", "tool", "verdict", "envelope_hash"] {
+        assert_eq!(verdict["event"][field], events[0][field], "{field}");
+    }
     let sentence = verdict["sentence"].as_str().unwrap();
     let fingerprint = ring(&house)[0].fingerprint();
     let unpinned = format!("under key {fingerprint}, which you have not pinned");
@@ -263,9 +266,19 @@ fn a_new_key_signs_beside_the_old_one_and_both_are_published() {
 
     let url = format!("{}/.well-known/agentkeys/log-key", server.base);
     let published = send(server.http.get(url)).json();
+    // As it was fetched it can be pinned.
+    let fetched = house.temp.path().join("log-key.json");
+    std::fs::write(&fetched, published.to_string()).unwrap();
+    let (exit, verdict) = verify(&[&before, &after], &[fetched.to_str().unwrap()]);
+    assert_eq!(exit, Some(0), "{verdict}");
     let published = published["keys"].as_array().unwrap();
     assert!(published.iter().all(|k| k["state"] == "signs"));
     assert_eq!(published.len(), 2);
+
+    // Another rotation does not cut the first key's time short.
+    house.ok(&["keys", "rotate", "--purpose", "log"]);
+    let newest = house.ok(&["audit", "checkpoint"]);
+    assert_eq!(opened(&newest["note"], &ring(house)).1, 3);
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -422,6 +435,9 @@ fn what_is_pruned_is_gone_and_what_was_proved_stays_proved() {
     );
     let late = prove(house, &rows[0], "late");
     assert_eq!(verify(&[&late], &[&key]).0, Some(0));
+    let future = house.run(&["audit", "prune", "--before", "2999-01-01T00:00:00Z"]);
+    assert_eq!(future.status.code(), Some(1));
+    assert!(text(&future.stderr).contains("agentkeys.audit.prune_future"));
     let again = house.ok(&["audit", "prune", "--before", "1h"]);
     assert_eq!(again["pruned"], 0);
 }

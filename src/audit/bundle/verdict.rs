@@ -227,7 +227,9 @@ impl Verdict {
                 anchor.chain_id
             ),
             (None, _) => {
-                "that others were shown the same log, as its root is not on a chain".to_owned()
+                "that others were shown the same log, as by this proof its root is not on \
+                          a chain"
+                    .to_owned()
             }
         });
         not

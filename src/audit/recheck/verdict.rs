@@ -261,7 +261,7 @@ impl Held {
                 self.hashes_only
             ));
         }
-        if self.hashes_only < self.size {
+        if self.hashes_only < size {
             proved.push("the columns the feed is searched by say what the entries say".to_owned());
         }
         if let Some(kept) = &self.since {

@@ -30,7 +30,8 @@ pub struct VerifyArgs {
         conflicts_with = "files"
     )]
     pub since: Option<PathBuf>,
-    /// A key of the log that you got over a way you trust: its text, or a file with one a line.
+    /// A key of the log that you got over a way you trust: its text, or a file with one a line or with
+    /// what `/.well-known/agentkeys/log-key` answered.
     #[arg(long, value_name = "K")]
     pub trust_key: Vec<String>,
     /// Ask a chain for the anchor: a JSON-RPC node's address, or a file of mode 0600 that holds it.
@@ -52,8 +53,15 @@ pub(super) async fn run(args: &VerifyArgs, ctx: &Ctx) -> Result<(), Problem> {
     }
     ctx.out.answer(&answer(&verdicts), || {
         for (file, verdict) in &verdicts {
+            if let Some(event) = event(verdict) {
+                super::print(&event, ctx.out)?;
+            }
             ctx.out
                 .line(&format!("{}: {}", file.display(), verdict.sentence()))?;
+            if node.is_some() && matches!(verdict.outcome(), Ok(proof) if proof.anchor.is_none()) {
+                ctx.out
+                    .note("There is no anchor in it, so the chain was not asked.");
+            }
         }
         Ok(())
     })?;
@@ -69,6 +77,14 @@ pub(super) async fn run(args: &VerifyArgs, ctx: &Ctx) -> Result<(), Problem> {
     }
 }
 
+/// The event that is proved, as a listing shows it; none when nothing is, or the bytes are no event.
+fn event(verdict: &Verdict) -> Option<Value> {
+    let proof = verdict.outcome().as_ref().ok()?;
+    let mut event = crate::authority::event::to_json(proof.seq, &proof.envelope).ok()?;
+    event["leaf_index"] = proof.seq.into();
+    Some(event)
+}
+
 fn code(verdict: &Verdict) -> &'static str {
     let failure = verdict.outcome().as_ref().err();
     failure.map_or("agentkeys.audit.invalid", |failure| failure.part.code())
@@ -78,6 +94,9 @@ fn code(verdict: &Verdict) -> &'static str {
 fn answer(verdicts: &[(&PathBuf, Verdict)]) -> Value {
     let each = verdicts.iter().map(|(file, verdict)| {
         let mut one = verdict.to_json();
+        if let Some(event) = event(verdict) {
+            one["event"] = event;
+        }
         one["file"] = file.display().to_string().into();
         one
     });
@@ -126,7 +145,9 @@ pub(super) fn trusted(given: &[String]) -> Result<Vec<VerifierKey>, Problem> {
             ));
         }
         let bytes = read(file)?;
-        let lines = std::str::from_utf8(&bytes).unwrap_or_default().lines();
+        let published = published(&bytes);
+        let text = std::str::from_utf8(&bytes).unwrap_or_default();
+        let lines = published.as_deref().unwrap_or(text).lines();
         for line in lines.map(str::trim).filter(|line| !line.is_empty()) {
             let key = line.parse();
             keys.push(key.map_err(|error| refused(format!("{}: {error}", file.display())))?);
@@ -136,6 +157,14 @@ pub(super) fn trusted(given: &[String]) -> Result<Vec<VerifierKey>, Problem> {
         }
     }
     Ok(keys)
+}
+
+/// What `/.well-known/agentkeys/log-key` answers, as one key a line.
+fn published(bytes: &[u8]) -> Option<String> {
+    let answer: Value = serde_json::from_slice(bytes).ok()?;
+    let keys = answer["keys"].as_array()?.iter();
+    let keys = keys.map(|key| key["key"].as_str());
+    Some(keys.collect::<Option<Vec<_>>>()?.join("\n"))
 }
 
 /// A file of somebody else's, as far as one of ours could reach.

@@ -14,8 +14,8 @@ fn one_sentence_says_what_is_proved_and_what_is_not() {
             "under key {print}, which you have not pinned, it is proved that an event \
              permission.check that was refused is entry 5 of the 7 entries of the log {ORIGIN}, byte \
              for byte; it is not proved whose key this is, nor that the host wrote the truth or the \
-             right time when it wrote the event, nor that others were shown the same log, as its root \
-             is not on a chain"
+             right time when it wrote the event, nor that others were shown the same log, as by this \
+             proof its root is not on a chain"
         )
     );
     let verdict = check(&golden(), &[verifier(1)]);

@@ -86,6 +86,13 @@ pub(super) async fn anchor(cx: &Cx<'_>, origin: u32, landed: &Anchor) -> Done {
 /// as far as a checkpoint covers them: their leaves stay in the tree, so whoever kept an event can
 /// still prove it, and nobody else can read it any more.
 pub(super) async fn prune(cx: &Cx<'_>, before_ms: i64) -> Done {
+    if before_ms > cx.principal.frame().at_ms {
+        let problem = InputProblem::new(
+            "agentkeys.audit.prune_future",
+            "that time is yet to come; name one that is over, as `--before 365d`",
+        );
+        return Ok(cx.invalid(PRUNE, problem).await?);
+    }
     let log = cx.authority.log();
     let state = log.log_state().await.map_err(unavailable)?;
     let last = log.checkpoint(state.origin.number, WhichCheckpoint::Last);
