@@ -8,7 +8,7 @@
 mod mend;
 
 use crate::audit::checkpoint::{Checkpoint, CheckpointError, SignError};
-use crate::audit::note::{NoteError, SignedNote, VerifierKey};
+use crate::audit::note::{MAX_NOTE_BYTES, NoteError, SignedNote, VerifierKey};
 use crate::audit::tree::{Frontier, Tree, TreeError, leaf_hash};
 use crate::authority::calls::admin::AdminCall;
 use crate::authority::keys::RootKey;
@@ -18,6 +18,8 @@ use crate::authority::ports::{
 };
 use crate::authority::{Authority, Call, Refusal};
 use std::convert::Infallible;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,6 +127,7 @@ impl Sealer {
 
     async fn sealed_within(&self, patience: Duration) -> Result<Sealed, SealError> {
         let give_up = tokio::time::Instant::now() + patience;
+        let _alone = self.alone(give_up).await?;
         loop {
             self.hold(give_up.saturating_duration_since(tokio::time::Instant::now()))
                 .await?;
@@ -134,6 +137,27 @@ impl Sealer {
                 // The lease was over before the work was: another has done some of it.
                 Err(SealError::Busy) if tokio::time::Instant::now() < give_up => {}
                 sealed => return sealed,
+            }
+        }
+    }
+
+    /// Waits until no other process seals this folder's log. The kernel's lock, unlike the lease, does
+    /// not end before its holder does: whoever was stopped in the middle cannot put an older
+    /// checkpoint into the file later.
+    async fn alone(&self, give_up: tokio::time::Instant) -> Result<File, SealError> {
+        let path = self.kept.with_extension("lock");
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = options.mode(0o600).open(&path);
+        let file = file.map_err(|error| self.unkept(error.to_string()))?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) if tokio::time::Instant::now() < give_up => {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+                Err(TryLockError::WouldBlock) => return Err(SealError::Busy),
+                Err(TryLockError::Error(error)) => return Err(self.unkept(error.to_string())),
             }
         }
     }
@@ -251,11 +275,12 @@ impl Sealer {
                 note: note.to_string(),
                 at_ms: now_ms,
             };
+            // The file first: a ledger that is put back then never has what the file has not.
+            self.keep(&note)?;
             let after = signed.map(Checkpoint::size);
             if !self.log().keep_checkpoint(&row, after).await? {
                 return Err(SealError::Busy);
             }
-            self.keep(&note)?;
             return Ok(Sealed {
                 checkpoint,
                 note,
@@ -352,9 +377,13 @@ impl Sealer {
             "the log does not contain what was signed of it: it was put back from an older copy, \
              or changed; it goes on under another name"
         );
+        let newest = later(kept.origin(), origin).unwrap_or(origin.number);
+        let Some(number) = newest.checked_add(1) else {
+            return Err(self.unkept(format!("{} is no name of this log", kept.origin())));
+        };
         let call = AdminCall::LogRestart {
             closed: origin.clone(),
-            number: later(kept.origin(), origin).unwrap_or(origin.number) + 1,
+            number,
             last: kept.text(),
         };
         let operator = self.authority.at_hand(&self.root);
@@ -378,18 +407,25 @@ impl Sealer {
 
     /// The checkpoint in the file, if there is one.
     fn kept(&self) -> Result<Option<Checkpoint>, SealError> {
-        let wrong = |cause: String| SealError::Kept {
-            path: self.kept.clone(),
-            cause,
-        };
-        let bytes = match std::fs::read(&self.kept) {
-            Ok(bytes) => bytes,
+        let wrong = |cause: String| self.unkept(cause);
+        // A pipe in its place would be waited for.
+        match std::fs::metadata(&self.kept) {
+            Ok(there) if there.is_file() && there.len() <= MAX_NOTE_BYTES as u64 => {}
+            Ok(_) => return Err(wrong("it is not a file with a checkpoint".to_owned())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(wrong(error.to_string())),
-        };
+        }
+        let bytes = std::fs::read(&self.kept).map_err(|error| wrong(error.to_string()))?;
         let note = SignedNote::parse(&bytes).map_err(|e: NoteError| wrong(e.to_string()))?;
         let checkpoint = Checkpoint::from_text(note.text()).map_err(|e| wrong(e.to_string()))?;
         Ok(Some(checkpoint))
+    }
+
+    fn unkept(&self, cause: String) -> SealError {
+        SealError::Kept {
+            path: self.kept.clone(),
+            cause,
+        }
     }
 
     fn keep(&self, note: &SignedNote) -> Result<(), SealError> {
@@ -398,10 +434,7 @@ impl Sealer {
             return Ok(());
         }
         let kept = crate::folder::replace_private(&self.kept, text.as_bytes());
-        kept.map_err(|problem| SealError::Kept {
-            path: self.kept.clone(),
-            cause: problem.cause,
-        })
+        kept.map_err(|problem| self.unkept(problem.cause))
     }
 }
 

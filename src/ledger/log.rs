@@ -7,6 +7,8 @@ use super::rows::{self, Columns, whole};
 use super::sqlite::{SqliteLedger, failed};
 use super::turn::Door;
 use super::{open, pool::Pool};
+use crate::audit::envelope::Envelope;
+use crate::audit::envelope::kind::OpKind;
 use crate::audit::tree::{TILE_WIDTH, Tile, TileId, Wanted};
 use crate::authority::ports::{
     KeptCheckpoint, Later, Lease, LedgerError, LogOrigin, LogState, SealedLog, WhichCheckpoint,
@@ -278,10 +280,30 @@ pub(super) fn checkpoint(
     })
 }
 
+/// Whether a row of the log says that it was pruned up to here: what is removed is gone, and a number
+/// that somebody wrote into the file is no reason.
+fn says_so(c: &Connection, pruned: i64) -> Result<bool> {
+    let sql = "SELECT seq, envelope FROM audit_event \
+               WHERE seq >= ?1 AND tool = 'audit.prune' AND verdict = 'accept' ORDER BY seq DESC";
+    let rows = rows::all(c, sql, [pruned], rows::event)?;
+    Ok(rows.iter().any(|event| {
+        let said = Envelope::decode(&event.envelope);
+        said.is_ok_and(|e| {
+            e.op_kind == OpKind::Prune.as_byte()
+                && e.op_body["detail"]["first_kept"].as_i64() == Some(pruned)
+        })
+    }))
+}
+
 /// Removes pruned events in the order of the log, and what agents stated in them.
 fn sweep(t: &Transaction<'_>, most: u32) -> Result<bool> {
     let sql = "SELECT pruned, swept FROM log_head WHERE id = 1";
     let (pruned, swept): (i64, i64) = t.query_row(sql, [], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    if swept < pruned && !says_so(t, pruned)? {
+        return Err(rows::broken(
+            "count of pruned events, which no row of the log says,",
+        ));
+    }
     let until = pruned.min(swept.saturating_add(i64::from(most)));
     let sql = "DELETE FROM statement WHERE event_id IN \
                (SELECT event_id FROM audit_event WHERE seq >= ?1 AND seq < ?2)";

@@ -52,6 +52,7 @@ impl Offline {
         connection.busy_timeout(open::BUSY)?;
         connection.pragma_update(None, "cache_size", CACHE_KIB)?;
         connection.pragma_update(None, "query_only", true)?;
+        open::tables_only(&connection)?;
         open::readable(&connection)?;
         // Held until the end, so that a server may go on writing beside it.
         connection.execute_batch("BEGIN")?;
@@ -128,7 +129,7 @@ impl Offline {
             for id in tiles_ending(first, head.integrated) {
                 stretch.tiles.push((id, tile(c, id)?));
             }
-            let mut more = rows.fill(until, &mut stretch)?;
+            let mut more = rows.fill(until, first >= head.swept, &mut stretch)?;
             checkpoints.fill(c, first, until, &mut stretch)?;
             // Hashes without bodies, as long as there are any.
             more |= until < head.swept && stretch.tiles.iter().any(|(_, tile)| tile.is_some());
@@ -205,12 +206,14 @@ impl<'s> Ahead<'s> {
         Ok(Self { rows, at })
     }
 
-    /// Takes the rows before a place; says whether there are others.
-    fn fill(&mut self, until: u64, stretch: &mut Stretch) -> Result<bool> {
+    /// Takes the rows before a place; says whether there are others. Where there have to be rows and
+    /// are none, the next one is taken, however far it is: nobody walks to it.
+    fn fill(&mut self, until: u64, some: bool, stretch: &mut Stretch) -> Result<bool> {
         let until = i64::try_from(until).unwrap_or(i64::MAX);
         while let (Some(at), Some(row)) = (self.at, self.rows.get()) {
             // Twice as many as there can be is enough to see that it is wrong.
-            if at >= until || stretch.len() as u64 >= 2 * WIDTH {
+            let far = at >= until && !(some && stretch.is_empty());
+            if far || stretch.len() as u64 >= 2 * WIDTH {
                 return Ok(at >= until);
             }
             stretch.push(&columns(row, at)?);

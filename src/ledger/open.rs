@@ -244,24 +244,30 @@ pub(super) fn readable(connection: &Connection) -> Result<(), OpenError> {
     for (_, (_, sql)) in versions {
         model.execute_batch(sql)?;
     }
-    for table in [
-        "audit_event",
-        "audit_head",
-        "log_tile",
-        "log_head",
-        "log_checkpoint",
-    ] {
-        if made_as(connection, table)? != made_as(&model, table)? {
-            return Err(OpenError::Altered { version: found });
-        }
+    if made_of(connection)? != made_of(&model)? {
+        return Err(OpenError::Altered { version: found });
     }
     Ok(())
 }
 
-/// The statement that made a table, with what was added to it since.
-fn made_as(connection: &Connection, table: &str) -> rusqlite::Result<Option<String>> {
-    let sql = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1";
-    connection.query_row(sql, [table], |r| r.get(0)).optional()
+/// Everything a file is made of, tables with what was added to them since: nothing more and nothing
+/// less, so that no trigger, view or index of somebody else's has a say in what is read.
+fn made_of(connection: &Connection) -> rusqlite::Result<Vec<[Option<String>; 3]>> {
+    let sql = "SELECT type, name, sql FROM sqlite_schema \
+               WHERE name NOT GLOB 'sqlite_*' AND name <> 'refinery_schema_history' \
+               ORDER BY type, name LIMIT 1000";
+    let mut statement = connection.prepare(sql)?;
+    let found = statement.query_map([], |r| Ok([r.get(0)?, r.get(1)?, r.get(2)?]))?;
+    found.collect()
+}
+
+/// Keeps a file from running anything: triggers would change what is written, and views what is
+/// read. This program has neither.
+pub(super) fn tables_only(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    Ok(())
 }
 
 /// A connection to a prepared file, for the writer.
@@ -277,6 +283,7 @@ pub(super) fn writing(path: &Path) -> rusqlite::Result<Connection> {
     // Without it SQLite fits a plan to the bound values and prepares a kept statement anew whenever
     // they change: a quarter of a read's whole cost (`docs/performance.md`).
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    tables_only(&connection)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }

@@ -288,7 +288,8 @@ fn a_quiet_server_does_not_anchor_its_own_anchors() {
     let rig = Rig::new().serve();
     rig.call();
     rig.settled(1);
-    // The call may have come after the first was sent.
+    // The call may have come after the first was sent; from here on all of it is sealed.
+    rig.house().ok(&["audit", "checkpoint"]);
     let settled = rig.until(|now| {
         if !now["on_its_way"].is_null() {
             rig.chain.mine(1);

@@ -395,9 +395,7 @@ fn a_log_that_was_put_back_says_so_and_does_not_pass_for_the_one_that_was_kept()
 fn a_pruned_log_verifies_by_its_hashes_and_says_so() {
     let log = Log::new();
     let since = log.kept.to_str().unwrap();
-    let pruned = log
-        .house
-        .ok(&["audit", "prune", "--before", "2100-01-01T00:00:00Z"]);
+    let pruned = log.house.ok(&["audit", "prune", "--before", "0s"]);
     let gone = pruned["first_kept"].as_u64().unwrap();
     assert!(gone >= log.size);
     let whole = log.changed("pruned", |_| ());

@@ -489,3 +489,71 @@ fn events_are_exported_for_programs_and_spreadsheets() {
     assert_eq!(nowhere.status.code(), Some(1));
     assert!(text(&nowhere.stderr).contains("agentkeys.file.unwritable"));
 }
+
+#[test]
+fn nothing_is_removed_because_a_number_in_the_file_says_so() {
+    let house = House::demo();
+    house.ok(&["audit", "checkpoint"]);
+    let ledger = rusqlite::Connection::open(house.dir().join("ledger.sqlite")).unwrap();
+    let rows = || -> i64 {
+        let sql = "SELECT count(*) FROM audit_event WHERE seq < 5";
+        ledger.query_row(sql, [], |r| r.get(0)).unwrap()
+    };
+    ledger
+        .execute("UPDATE log_head SET pruned = 5", [])
+        .unwrap();
+    assert_eq!(house.run(&["audit", "fsck"]).status.code(), Some(7));
+    let prune = house.run(&["audit", "prune", "--before", "2020-01-01T00:00:00Z"]);
+    assert_eq!(prune.status.code(), Some(1));
+    // A server seals and sweeps when it starts: its first checkpoint is of after that.
+    let server = Server::over(house, &[]);
+    let auditor = server.reader("auditor", &[]);
+    get(&server, &auditor, "/v1/audit/checkpoint");
+    server.house.ok(&["audit", "checkpoint"]);
+    assert_eq!(rows(), 5);
+    let verified = server.house.run(&["audit", "verify", "--log"]);
+    assert_eq!(verified.status.code(), Some(7));
+}
+
+#[test]
+fn a_file_runs_nothing() {
+    let house = House::demo();
+    let ledger = rusqlite::Connection::open(house.dir().join("ledger.sqlite")).unwrap();
+    ledger
+        .execute_batch(
+            "CREATE TRIGGER falsify AFTER INSERT ON audit_event BEGIN
+                UPDATE audit_event SET tool = 'audit.none' WHERE seq = new.seq;
+             END",
+        )
+        .unwrap();
+    house.events(&[]);
+    assert_eq!(house.events(&["--tool", "audit.read"]).len(), 2);
+    assert!(house.events(&["--tool", "audit.none"]).is_empty());
+    house.ok(&["audit", "checkpoint"]);
+    // And whoever checks such a file is told that it is not as this program makes it.
+    assert_ne!(
+        house.run(&["audit", "verify", "--log"]).status.code(),
+        Some(0)
+    );
+}
+
+#[test]
+fn a_kept_checkpoint_of_nowhere_is_not_gone_on_from() {
+    let house = House::demo();
+    let last = house.ok(&["audit", "checkpoint"]);
+    let kept = house.dir().join("checkpoint");
+    let note = last["note"].as_str().unwrap();
+    let far = format!(":log:{}\n", u32::MAX);
+    std::fs::write(&kept, note.replacen(":log:1\n", &far, 1)).unwrap();
+    assert_eq!(house.run(&["audit", "checkpoint"]).status.code(), Some(3));
+    std::fs::remove_file(&kept).unwrap();
+    std::fs::create_dir(&kept).unwrap();
+    assert_eq!(house.run(&["audit", "checkpoint"]).status.code(), Some(3));
+    std::fs::remove_dir(&kept).unwrap();
+    let next = house.ok(&["audit", "checkpoint"]);
+    assert_eq!(next["origin"], last["origin"]);
+    assert_eq!(
+        house.run(&["audit", "verify", "--log"]).status.code(),
+        Some(0)
+    );
+}

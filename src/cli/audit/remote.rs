@@ -199,7 +199,12 @@ impl Feed<'_> {
     }
 }
 
-async fn body(mut response: Response) -> Result<Value, End> {
+async fn body(response: Response) -> Result<Value, End> {
+    let whole = tokio::time::timeout(SILENCE, read(response)).await;
+    whole.map_err(|_| End::Gone("its answer did not come to an end".to_owned()))?
+}
+
+async fn read(mut response: Response) -> Result<Value, End> {
     let mut bytes = Vec::new();
     let gone = |error: reqwest::Error| End::Gone(wire::chain(&error));
     while let Some(chunk) = response.chunk().await.map_err(gone)? {

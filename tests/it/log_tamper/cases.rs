@@ -53,6 +53,15 @@ fn rows(log: &Log) -> Vec<Case> {
             "entry_missing",
             "DELETE FROM audit_event WHERE seq = 0".into(),
         ),
+        // As far as a place can be: nobody may walk to it.
+        sql(
+            "far",
+            n,
+            "entry_missing",
+            "INSERT INTO audit_event SELECT 4000000000000000000, 'evt_far', ts_ms, actor_omni, \
+             vendor, rail, tool, verdict, namespace, envelope FROM audit_event WHERE seq = 3"
+                .into(),
+        ),
         case("swapped", 3, "entry_altered", |c| swap(c, 3, 4)),
         case("swapped-far", 5, "entry_altered", |c| swap(c, 5, 290)),
         sql(
