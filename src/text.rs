@@ -9,6 +9,24 @@ pub fn clean(text: &str) -> String {
         .collect()
 }
 
+/// JSON with those characters escaped in its strings: the same values, and nothing for a terminal to
+/// obey. `serde_json` escapes only what comes before the space.
+pub fn escaped(json: &str) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_hostile(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a string cannot fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// `clean`, cut to `max` characters with an ellipsis, and without the secrets that people paste into
 /// the wrong place: what was cut ends in rows that nobody can take back.
 pub fn clean_to(text: &str, max: usize) -> String {
@@ -76,6 +94,16 @@ const fn is_hostile(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_keeps_its_values_and_loses_what_a_terminal_obeys() {
+        let value = serde_json::json!({"a\u{9b}": "2J\u{202e}火锅\u{e0041}\u{7f}", "b": [1, "é"]});
+        let text = escaped(&value.to_string());
+        assert!(!text.contains(is_hostile), "{text}");
+        assert!(text.contains("火锅") && text.contains('é'));
+        let read: Option<serde_json::Value> = serde_json::from_str(&text).ok();
+        assert_eq!(read, Some(value));
+    }
 
     #[test]
     fn controls_and_bidi_are_neutralised_and_the_rest_is_kept() {

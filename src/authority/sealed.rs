@@ -7,6 +7,7 @@ use super::calls::audit::Reading;
 use super::ports::{KeptAnchor, KeptCheckpoint, LogState, WhichAnchor, WhichCheckpoint};
 use super::refusal::{Cause, Refusal};
 use super::{Authority, unavailable};
+use crate::audit::anchor::Anchor;
 use crate::audit::anchor::AnchorKind;
 use crate::audit::bundle::{Bundle, Newer};
 use crate::audit::checkpoint::Checkpoint;
@@ -123,7 +124,41 @@ impl Authority {
             .log()
             .anchor(state.origin.number, WhichAnchor::Newest)
             .await;
-        newest.map_err(unavailable)
+        Ok(match newest.map_err(unavailable)? {
+            Some(newest) if self.is_signed(&newest).await? => Some(newest),
+            _ => None,
+        })
+    }
+
+    /// The newest roots that are on a chain, at most so many.
+    pub async fn anchors(&self, most: u32) -> Result<Vec<KeptAnchor>, Refusal> {
+        let mut signed = Vec::new();
+        for anchor in self.log().anchors(most).await.map_err(unavailable)? {
+            if self.is_signed(&anchor).await? {
+                signed.push(anchor);
+            }
+        }
+        Ok(signed)
+    }
+
+    /// Whether the log's own key says that a root is where a row of the ledger says it is: a row alone
+    /// could be anybody's.
+    async fn is_signed(&self, kept: &KeptAnchor) -> Result<bool, Refusal> {
+        let known = self.published().await?.into_iter();
+        let known: Vec<VerifierKey> = known.map(|(key, ..)| key).collect();
+        let note = SignedNote::parse(kept.note.as_bytes()).ok();
+        let anchor = note
+            .as_ref()
+            .and_then(|note| Anchor::open(note, &known).ok());
+        let signed = anchor.is_some_and(|(anchor, _)| anchor == kept.anchor);
+        if !signed {
+            let size = kept.anchor.anchored.entry_count;
+            tracing::error!(
+                size,
+                "an anchor in the ledger is not one that this log signed"
+            );
+        }
+        Ok(signed)
     }
 
     /// The key that signs a checkpoint: the newest of those that do.
@@ -254,6 +289,9 @@ impl Authority {
             let Some(kept) = kept.map_err(unavailable)? else {
                 return Ok(None);
             };
+            if !self.is_signed(&kept).await? {
+                continue;
+            }
             let size = kept.anchor.anchored.entry_count;
             let Some(signed) = self.signed(state, WhichCheckpoint::Of(size)).await? else {
                 continue;

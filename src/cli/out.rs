@@ -1,7 +1,7 @@
 //! How answers leave: one JSON object, or text for a person, on stdout; everything else on stderr.
 
 use crate::problem::{Exit, Problem};
-use crate::text::clean;
+use crate::text::{clean, escaped};
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, presets};
 use owo_colors::{OwoColorize as _, Style};
@@ -225,7 +225,7 @@ pub fn problem_json(problem: &Problem) -> Value {
 
 /// One JSON object on one line of stdout. Scripts wait for it, so it is flushed.
 pub fn json_line(value: &Value) -> Result<(), Problem> {
-    write_line(&value.to_string())
+    write_line(&escaped(&value.to_string()))
 }
 
 /// A line on stdout, written through at once.

@@ -3,7 +3,6 @@
 use crate::audit::anchor::AnchorKind;
 use crate::authority::event::rfc3339;
 use crate::authority::ports::KeptAnchor;
-use crate::authority::unavailable;
 use crate::cli::Ctx;
 use crate::config::{AnchorTo, Evm};
 use crate::folder::Folder;
@@ -19,8 +18,7 @@ pub(super) async fn run(ctx: &Ctx, limit: u32) -> Result<(), Problem> {
     let config = ctx.config()?;
     let folder = ctx.open().await?;
     let to = &config.audit.anchor;
-    let kept = folder.authority.log().anchors(limit).await;
-    let kept = kept.map_err(unavailable)?;
+    let kept = folder.authority.anchors(limit).await?;
     let last = folder.authority.last_checkpoint().await?;
     let mut answer = json!({
         "anchor": to.kind().as_str(),

@@ -251,3 +251,23 @@ fn a_proof_has_the_first_anchor_of_its_event_that_todays_keys_sign() {
     let (size, newer, anchor) = desk.proof(0, &new);
     assert_eq!((size, newer, anchor), (last, None, Some(4)));
 }
+
+#[test]
+fn a_row_alone_puts_no_root_on_a_chain() {
+    let desk = Desk::new();
+    desk.anchor(7);
+    let last = || wait(desk.folder.authority.last_anchor()).unwrap();
+    let listed = || wait(desk.folder.authority.anchors(10)).unwrap().len();
+    assert!(last().is_some());
+    assert_eq!(listed(), 1);
+    let key = desk.key();
+    assert_eq!(desk.proof(0, &key).2, Some(7));
+    let ledger = rusqlite::Connection::open(desk.house.dir().join("ledger.sqlite")).unwrap();
+    ledger
+        .execute_batch("UPDATE log_anchor SET note = replace(note, 'chain 31337', 'chain 1')")
+        .unwrap();
+    assert_eq!(last(), None);
+    assert_eq!(listed(), 0);
+    // And it keeps nobody from proving an event.
+    assert_eq!(desk.proof(0, &key).2, None);
+}
