@@ -12,10 +12,11 @@ use crate::authority::principal::Principal;
 use crate::authority::refusal::{Cause, Refusal};
 use crate::authority::words::{Door, Namespace, Rail};
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::{FromRequestParts, Query, State};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use http::request::Parts;
 use http::{HeaderMap, Uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -82,11 +83,27 @@ impl Filters {
 }
 
 /// A reader at the door.
-pub(super) struct Asking<'a> {
-    pub(super) app: &'a Arc<App>,
-    pub(super) visit: &'a Visit,
-    pub(super) uri: &'a Uri,
-    pub(super) headers: &'a HeaderMap,
+pub(super) struct Asking {
+    app: Arc<App>,
+    visit: Visit,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+impl FromRequestParts<Arc<App>> for Asking {
+    type Rejection = <Visit as FromRequestParts<Arc<App>>>::Rejection;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        app: &Arc<App>,
+    ) -> Result<Self, Self::Rejection> {
+        Ok(Self {
+            app: Arc::clone(app),
+            visit: Visit::from_request_parts(parts, app).await?,
+            uri: parts.uri.clone(),
+            headers: parts.headers.clone(),
+        })
+    }
 }
 
 /// A reader let in, its read on record.
@@ -97,7 +114,7 @@ pub(super) struct Reader {
     _seat: Option<Seat>,
 }
 
-impl Asking<'_> {
+impl Asking {
     /// Lets a reader in and puts the read on record: one about all actors, or about one.
     pub(super) async fn enter(
         self,
@@ -107,7 +124,7 @@ impl Asking<'_> {
         let authority = &self.app.authority;
         let found = self.visit.found();
         let knock = Knock {
-            authorization: header(self.headers, AUTHORIZATION),
+            authorization: header(&self.headers, AUTHORIZATION),
             actor: Header::Absent,
             argument: None,
             asked: "audit.read",
@@ -149,7 +166,7 @@ impl Asking<'_> {
     /// The same for events: with what to look for.
     async fn open(self, given: &Given, feed: bool) -> Result<(Reader, EventFilter), Refusal> {
         let resumed = if feed {
-            resumed(self.headers)
+            resumed(&self.headers)
         } else {
             Ok(None)
         };
@@ -192,19 +209,7 @@ pub(super) fn refuse(refusal: &Refusal) -> Response {
     edge::respond(refusal, refusal.to_body(&Value::Null))
 }
 
-pub(super) async fn events(
-    State(app): State<Arc<App>>,
-    visit: Visit,
-    uri: Uri,
-    headers: HeaderMap,
-    given: Given,
-) -> Response {
-    let asking = Asking {
-        app: &app,
-        visit: &visit,
-        uri: &uri,
-        headers: &headers,
-    };
+pub(super) async fn events(State(app): State<Arc<App>>, asking: Asking, given: Given) -> Response {
     let page = async {
         let (reader, mut filter) = asking.open(&given, false).await?;
         let size = app.authority.log_size().await?;
@@ -219,19 +224,7 @@ pub(super) async fn events(
     }
 }
 
-pub(super) async fn stream(
-    State(app): State<Arc<App>>,
-    visit: Visit,
-    uri: Uri,
-    headers: HeaderMap,
-    given: Given,
-) -> Response {
-    let asking = Asking {
-        app: &app,
-        visit: &visit,
-        uri: &uri,
-        headers: &headers,
-    };
+pub(super) async fn stream(State(app): State<Arc<App>>, asking: Asking, given: Given) -> Response {
     let opened = async {
         let (reader, mut filter) = asking.open(&given, true).await?;
         let size = app.authority.log_size().await?;

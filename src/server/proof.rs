@@ -1,7 +1,6 @@
 //! The sealed log over HTTP: its keys for anyone, checkpoint and proofs for those who may read.
 
 use super::audit::{Asking, refuse};
-use super::knock::Visit;
 use super::{App, caps};
 use crate::authority::calls::Answer;
 use crate::authority::refusal::{Cause, Refusal};
@@ -9,7 +8,6 @@ use crate::authority::sealed::{NotProved, tell_anchor};
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
 use http::header::CACHE_CONTROL;
-use http::{HeaderMap, Uri};
 use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -57,18 +55,7 @@ pub(super) async fn log_key(State(app): State<Arc<App>>) -> Response {
     }
 }
 
-pub(super) async fn checkpoint(
-    State(app): State<Arc<App>>,
-    visit: Visit,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Response {
-    let asking = Asking {
-        app: &app,
-        visit: &visit,
-        uri: &uri,
-        headers: &headers,
-    };
+pub(super) async fn checkpoint(State(app): State<Arc<App>>, asking: Asking) -> Response {
     let newest = async {
         asking.enter(Ok(None), false).await?;
         let signed = app.authority.last_checkpoint().await?;
@@ -87,17 +74,9 @@ pub(super) async fn checkpoint(
 
 pub(super) async fn inclusion(
     State(app): State<Arc<App>>,
-    visit: Visit,
-    uri: Uri,
-    headers: HeaderMap,
+    asking: Asking,
     given: Given<Entry>,
 ) -> Response {
-    let asking = Asking {
-        app: &app,
-        visit: &visit,
-        uri: &uri,
-        headers: &headers,
-    };
     let asked = wanted(given).and_then(|entry| match (entry.event_id, entry.seq) {
         (Some(id), None) => Ok((Err(id), entry.size)),
         (None, Some(seq)) => Ok((Ok(seq), entry.size)),
@@ -120,17 +99,9 @@ pub(super) async fn inclusion(
 
 pub(super) async fn consistency(
     State(app): State<Arc<App>>,
-    visit: Visit,
-    uri: Uri,
-    headers: HeaderMap,
+    asking: Asking,
     given: Given<Growth>,
 ) -> Response {
-    let asking = Asking {
-        app: &app,
-        visit: &visit,
-        uri: &uri,
-        headers: &headers,
-    };
     let asked = wanted(given);
     let proof = async {
         let known = asked.as_ref().map(|_| None).map_err(|cause| *cause);
