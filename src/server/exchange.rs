@@ -29,7 +29,6 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use serde_json::{Map, Value, json};
 use std::convert::Infallible;
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 
 /// Answers what was let through, as far as that is not done here.
 type Sdk = dyn Fn(Request<Full<Bytes>>) -> BoxFuture<'static, Response<BoxBody<Bytes, Infallible>>>
@@ -51,10 +50,10 @@ pub struct Behind {
 
 impl Behind {
     /// Our tools.
-    pub(super) fn tools(authority: &Arc<Authority>, shutdown: CancellationToken) -> Self {
+    pub(super) fn tools(authority: &Arc<Authority>) -> Self {
         let face = Face::new(Arc::clone(authority));
         Self {
-            sdk: sdk(face.clone(), shutdown),
+            sdk: sdk(face.clone()),
             face: Some(face),
             streams: false,
         }
@@ -75,8 +74,9 @@ impl Behind {
     }
 }
 
-/// rmcp's service over our face: stateless, JSON answers.
-fn sdk(face: Face, shutdown: CancellationToken) -> Box<Sdk> {
+/// rmcp's service over our face: stateless, JSON answers. It is not told of a shutdown: it would
+/// drop what is being answered, and no answer here lasts.
+fn sdk(face: Face) -> Box<Sdk> {
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)
@@ -84,8 +84,7 @@ fn sdk(face: Face, shutdown: CancellationToken) -> Box<Sdk> {
         // Host and Origin are checked here, with a message that names the setting to change.
         .disable_allowed_hosts()
         .disable_allowed_origins()
-        .with_max_request_body_bytes(MAX_BODY)
-        .with_cancellation_token(shutdown);
+        .with_max_request_body_bytes(MAX_BODY);
     let service = Arc::new(StreamableHttpService::new(
         move || Ok(face.clone()),
         Arc::new(NeverSessionManager::default()),
@@ -139,8 +138,8 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    pub(super) fn new(authority: Arc<Authority>, shutdown: CancellationToken) -> Self {
-        let behind = Behind::tools(&authority, shutdown);
+    pub(super) fn new(authority: Arc<Authority>) -> Self {
+        let behind = Behind::tools(&authority);
         Self::before(authority, behind)
     }
 
@@ -260,7 +259,8 @@ impl Exchange {
                 return carry(&Turned { refusal, profile }, frame, wants_sse);
             }
         }
-        if head.status.is_client_error() && !is_json {
+        let failed = head.status.is_client_error() || head.status.is_server_error();
+        if failed && !is_json {
             return plain_error(head.status, body, frame).await;
         }
         if !(wants_sse && is_json && head.status.is_success()) {

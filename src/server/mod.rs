@@ -101,9 +101,8 @@ pub struct Server {
 impl Server {
     /// Takes the folder's lock and the sockets.
     pub async fn bind(folder: &Folder, options: &Options) -> Result<Self, Problem> {
-        let shutdown = CancellationToken::new();
-        let tools = Behind::tools(&folder.authority, shutdown.clone());
-        Self::bind_before(folder, options, tools, shutdown).await
+        let tools = Behind::tools(&folder.authority);
+        Self::bind_before(folder, options, tools, CancellationToken::new()).await
     }
 
     /// The same doors, with something else behind them.

@@ -72,7 +72,7 @@ struct Down {
 impl Relay {
     /// A relay client over an authority.
     pub fn new(authority: Arc<Authority>, shutdown: CancellationToken, tell: Tell) -> Self {
-        let exchange = Arc::new(Exchange::new(Arc::clone(&authority), shutdown.clone()));
+        let exchange = Arc::new(Exchange::new(Arc::clone(&authority)));
         Self::over(authority, exchange, shutdown, tell)
     }
 

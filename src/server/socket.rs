@@ -155,6 +155,16 @@ impl Talk<'_> {
                 break Ended::Broken;
             }
         };
+        if ended == Ended::Stopped {
+            // What was taken in is answered: its effect may be there already.
+            while let Some(answer) = calls.next().await {
+                if let Some(answer) = answer
+                    && !send(socket, Put::Text(self.fitting(answer))).await
+                {
+                    break;
+                }
+            }
+        }
         let close = match ended {
             Ended::Stopped => Some((code::GOING_AWAY, "the server is stopping")),
             Ended::Revoked => Some((code::REFUSED, "agentkeys.auth.token_revoked")),

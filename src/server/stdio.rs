@@ -15,7 +15,6 @@ use tokio::io::{
 };
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 /// How many tool calls of one process may be under way.
 const AT_ONCE: usize = 32;
@@ -42,7 +41,7 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), Problem> {
     let authorization = bearer(token).ok_or_else(no_token)?;
-    let exchange = Exchange::new(Arc::clone(&authority), CancellationToken::new());
+    let exchange = Exchange::new(Arc::clone(&authority));
     let source = "stdio".to_owned();
     let session = Session::new(Arc::new(exchange), authorization, Door::Stdio, source);
     session

@@ -411,7 +411,9 @@ async fn meet(stream: TcpStream, known: Arc<Mutex<Known>>) {
                             Some(Ok(Message::Close(Some(frame)))) => frame.code.into(),
                             _ => 1006,
                         };
-                        known.lock().unwrap().closed.send_replace(Some(code));
+                        let mut known = known.lock().unwrap();
+                        known.closed.send_replace(Some(code));
+                        known.tools = None;
                     }
                     return;
                 };
@@ -423,7 +425,7 @@ async fn meet(stream: TcpStream, known: Arc<Mutex<Known>>) {
 
 /// Passes a message on with the id rewritten, as the relay does.
 fn pass(known: &Mutex<Known>, from_tools: bool, number: usize, text: &str) {
-    let mut message: Value = serde_json::from_str(text).unwrap();
+    let mut message: Value = serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text:?}"));
     let known = known.lock().unwrap();
     if from_tools {
         // "<robot>_<kind>_<id>": the tool side must echo it to the letter.

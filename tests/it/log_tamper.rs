@@ -93,9 +93,17 @@ impl Log {
     }
 }
 
-/// Calls over HTTP, and the server's own end.
+/// Calls over HTTP, and the server's own end. A server seals at its start, beside its first calls:
+/// there is something for it to seal, and that is waited for, so that places are the same in each run.
 fn calls(house: House, many: u64) -> House {
+    house.ok(&["memory", "get", "O_kevin_001", "travel"]);
     let mut server = Server::over(house, &[("AGENTKEYS_LIMITS_CALLS_PER_SECOND", "0")]);
+    let ledger = open(&server.house.dir());
+    let found = number(&ledger, "SELECT next_seq FROM audit_head");
+    while number(&ledger, "SELECT coalesce(max(size), 0) FROM log_checkpoint") < found {
+        std::thread::yield_now();
+    }
+    drop(ledger);
     let host = server.host("magiclick");
     for _ in 0..many {
         host.structured("agentkeys.memory.get", json!({"namespace": "travel"}));

@@ -127,7 +127,8 @@ fn a_server_seals_by_itself_and_proves_over_http() {
     // The next checkpoint takes it in, without anybody asking for one.
     let newest = loop {
         let (status, newest) = get(&server, &auditor, "/v1/audit/checkpoint");
-        assert_eq!(status, 200, "{newest}");
+        // Of a log that was never sealed there is none.
+        assert!([200, 409].contains(&status), "{newest}");
         if newest["size"].as_u64() > Some(seq) {
             break newest;
         }

@@ -121,9 +121,12 @@ impl House {
 static RUNTIME: LazyLock<tokio::runtime::Runtime> =
     LazyLock::new(|| tokio::runtime::Runtime::new().unwrap());
 
-/// Waits for a future: tests are plain functions.
+/// Waits for a future: tests are plain functions. What takes this long would never end.
+#[track_caller]
 pub(crate) fn wait<F: Future>(future: F) -> F::Output {
-    RUNTIME.block_on(future)
+    let most = Duration::from_mins(5);
+    let ended = RUNTIME.block_on(async { tokio::time::timeout(most, future).await });
+    ended.expect("nothing came")
 }
 
 /// Runs a future beside the tests.

@@ -196,7 +196,8 @@ fn trees(log: &Log) -> Vec<Case> {
     let own = log.key();
     let name = own.verifier().name().to_owned();
     let stranger = LogKey::from_seed(&name, &Secret::new([9; 32])).unwrap();
-    let between = k + 2;
+    let between = k + 3;
+    let before_between = log.signed_before(between);
     vec![
         sql("tile", 17, "tree_damaged", byte(0, 0, 17)),
         sql("tile-second", 256 + 40, "tree_damaged", byte(0, 1, 40)),
@@ -261,7 +262,7 @@ fn trees(log: &Log) -> Vec<Case> {
         ),
         case(
             "checkpoints-contradict",
-            k,
+            before_between,
             "checkpoints_contradict",
             move |c| {
                 let note = signed(own.verifier().name(), between, [5; 32], &own);
