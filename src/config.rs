@@ -6,10 +6,12 @@ mod keys;
 mod read;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub use anchor::{AnchorTo, Evm};
 pub use keys::{DEFAULT_FILE, default_file};
 pub use read::{Flags, Origin, Setting};
+pub use tls::{Acme, Challenge, Files, Tls};
 
 use crate::authority::Limits;
 use crate::authority::limits::Rate;
@@ -28,6 +30,8 @@ pub const FILE: &str = "agentkeys.toml";
 pub struct Config {
     /// `[server]`
     pub server: Server,
+    /// `[tls]`
+    pub tls: Tls,
     /// `[relay]`
     pub relay: Relay,
     /// `[limits]`
@@ -131,6 +135,7 @@ impl Config {
                 allowed_hosts: r.read("server.allowed_hosts", hosts)?,
                 allowed_origins: r.read("server.allowed_origins", origins)?,
             },
+            tls: tls::read(&mut r)?,
             relay: Relay {
                 public_url: r.read("relay.public_url", relay_url)?,
                 connect: r.read("relay.connect", paths)?,

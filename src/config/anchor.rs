@@ -83,7 +83,7 @@ fn kind(raw: Raw) -> Result<AnchorKind, String> {
     word.map_err(|wrong: NoSuchKind| wrong.to_string())
 }
 
-fn path(raw: Raw) -> Result<Option<PathBuf>, String> {
+pub(super) fn path(raw: Raw) -> Result<Option<PathBuf>, String> {
     let text = text(raw);
     let path = text.trim();
     if path.contains('\0') {

@@ -19,6 +19,28 @@ pub(super) const KEYS: &[(&str, Fallback)] = &[
     ("server.behind_proxy", Fallback::EmptyList),
     ("server.allowed_hosts", Fallback::EmptyList),
     ("server.allowed_origins", Fallback::EmptyList),
+    ("tls.mode", Fallback::Text("none")),
+    ("tls.certificate", Fallback::Text("")),
+    ("tls.key", Fallback::Text("")),
+    ("tls.look_every_seconds", Fallback::Number(60)),
+    (
+        "tls.directory",
+        Fallback::Text("https://acme-v02.api.letsencrypt.org/directory"),
+    ),
+    (
+        "tls.staging_directory",
+        Fallback::Text("https://acme-staging-v02.api.letsencrypt.org/directory"),
+    ),
+    ("tls.ca_file", Fallback::Text("")),
+    ("tls.names", Fallback::EmptyList),
+    ("tls.email", Fallback::Text("")),
+    ("tls.challenge", Fallback::Text("http-01")),
+    ("tls.http_listen", Fallback::Text("0.0.0.0:80")),
+    ("tls.dns_hook", Fallback::Text("")),
+    ("tls.dns_wait_seconds", Fallback::Number(30)),
+    ("tls.profile", Fallback::Text("")),
+    ("tls.eab_kid", Fallback::Text("")),
+    ("tls.eab_key_file", Fallback::Text("")),
     ("relay.public_url", Fallback::Text("")),
     ("relay.connect", Fallback::EmptyList),
     ("limits.calls_per_second", Fallback::Number(20)),
@@ -54,6 +76,36 @@ pub const DEFAULT_FILE: &str = r#"# AgentKeys. Order of precedence: flag, enviro
 # allowed_hosts = []
 # Origin headers to answer to; browsers send one, device hosts do not.
 # allowed_origins = []
+
+[tls]
+# Where the certificate comes from: "none" (plain HTTP, on loopback or behind a proxy), "files"
+# (somebody else renews it) or "acme" (this program gets and renews it).
+# mode = "none"
+# For "files": PEM, the server's certificate first, and its key. They are looked at again this often.
+# certificate = ""
+# key = ""
+# look_every_seconds = 60
+# For "acme": the ACME server, the same for rehearsals, and a PEM file to trust it by if it is a
+# private one.
+# directory = "https://acme-v02.api.letsencrypt.org/directory"
+# staging_directory = "https://acme-staging-v02.api.letsencrypt.org/directory"
+# ca_file = ""
+# More names of the certificate than those of the public addresses.
+# names = []
+# Where the ACME server may write when something is wrong.
+# email = ""
+# How the names are proved to be ours: "http-01" (port 80), "tls-alpn-01" (port 443) or "dns-01".
+# challenge = "http-01"
+# Where http-01 is answered; all else there is sent to https.
+# http_listen = "0.0.0.0:80"
+# For "dns-01": a program that is called as `HOOK set|remove NAME VALUE` for a TXT record, and how
+# long a record needs until the world sees it.
+# dns_hook = ""
+# dns_wait_seconds = 30
+# A profile of the ACME server, such as "shortlived", and its external account binding.
+# profile = ""
+# eab_kid = ""
+# eab_key_file = ""
 
 [relay]
 # The address of the xiaozhi endpoint, when it is another one: that host refuses URLs with "key"

@@ -233,3 +233,43 @@ fn an_anchor_names_the_key_it_lacks() {
     );
     assert_eq!(none.unwrap().audit.anchor, AnchorTo::None);
 }
+
+#[test]
+fn a_certificates_source_needs_its_keys_and_says_which() {
+    let none = config("", &[], Flags::default()).unwrap();
+    assert_eq!(none.tls, Tls::None);
+    let file = "[tls]\nmode = \"files\"\ncertificate = \"a.pem\"\nkey = \"a.key\"\n";
+    let Tls::Files(files) = config(file, &[], Flags::default()).unwrap().tls else {
+        panic!("not files")
+    };
+    assert_eq!(files.certificate, PathBuf::from("a.pem"));
+    let acme = "[tls]\nmode = \"acme\"\nnames = [\"MCP.example.com\", \"192.0.2.1\"]\n";
+    let Tls::Acme(acme) = config(acme, &[], Flags::default()).unwrap().tls else {
+        panic!("not acme")
+    };
+    assert_eq!(acme.names, ["mcp.example.com", "192.0.2.1"]);
+    assert_eq!(acme.challenge, Challenge::Http01);
+    for (file, said) in [
+        (
+            "mode = \"files\"\ncertificate = \"a\"",
+            "tls.key is not set",
+        ),
+        (
+            "mode = \"acme\"\nchallenge = \"dns-01\"",
+            "tls.dns_hook is not set",
+        ),
+        (
+            "mode = \"acme\"\neab_kid = \"k\"",
+            "tls.eab_key_file is not set",
+        ),
+        ("mode = \"yes\"", "none, files or acme"),
+        ("challenge = \"dns\"", "tls-alpn-01"),
+        ("directory = \"http://ca.example\"", "https://"),
+        ("names = [\"a b\"]", "a name such as"),
+        ("names = [\"localhost\"]", "a name such as"),
+        ("dns_wait_seconds = 0", "from 1 to 3600"),
+    ] {
+        let (_, cause, _) = self::cause(&format!("[tls]\n{file}\n"), &[]);
+        assert!(cause.contains(said), "{file}: {cause}");
+    }
+}
