@@ -22,4 +22,5 @@ pub mod rails;
 pub mod secret;
 pub mod server;
 pub mod text;
+pub mod tls;
 pub mod vault;

@@ -143,6 +143,7 @@ async fn http(cmd: ServeCmd, ctx: &Ctx) -> Result<(), Problem> {
         proxies: Proxies::new(config.server.behind_proxy.clone()),
         seal_every: Duration::from_secs(config.audit.batch_seconds.into()),
         anchor: config.audit.anchor.clone(),
+        tls: config.tls.clone(),
     };
     let relays = config.relay.connect.iter();
     let relays: Result<Vec<_>, _> = relays.map(|file| Connection::read(file)).collect();
@@ -162,7 +163,8 @@ async fn http(cmd: ServeCmd, ctx: &Ctx) -> Result<(), Problem> {
         ctx.out.lines(&lines)?;
         ctx.out.next("agentkeys vendor token create");
     }
-    server.run(relays, stopped()?).await
+    server.run(relays, stopped()?).await;
+    Ok(())
 }
 
 fn public_urls(config: &Config) -> Vec<String> {

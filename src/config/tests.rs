@@ -129,7 +129,10 @@ fn an_unknown_key_is_named_with_its_line_and_those_that_are_known() {
     let (code, what, fix) = cause("[sever]\nlisten = \"127.0.0.1:1\"\n", &[]);
     assert_eq!(code, "agentkeys.config.key_unknown");
     assert_eq!(what, "agentkeys.toml:1: \"sever\" is not a section");
-    assert!(fix.contains("server, relay, limits, audit, log"), "{fix}");
+    assert!(
+        fix.contains("server, tls, relay, limits, audit, log"),
+        "{fix}"
+    );
 
     let (code, what, _) = cause("", &[("AGENTKEYS_SERVER_LISEN", "x")]);
     assert_eq!(code, "agentkeys.config.key_unknown");

@@ -159,6 +159,7 @@ mod tests {
             allowed_origins: vec!["https://console.example.com".into()],
             proxies: super::super::Proxies::default(),
             seal_every: std::time::Duration::from_mins(2),
+            tls: crate::config::Tls::None,
             anchor: crate::config::AnchorTo::None,
         })
     }

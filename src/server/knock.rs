@@ -79,7 +79,7 @@ impl Proxies {
         self.0.is_empty()
     }
 
-    fn has(&self, ip: IpAddr) -> bool {
+    pub(super) fn has(&self, ip: IpAddr) -> bool {
         self.0.iter().any(|n| n.contains(&ip))
     }
 

@@ -3,14 +3,17 @@
 
 mod audit;
 mod caps;
+mod certificate;
 mod devices;
 mod edge;
 mod endpoint;
 mod exchange;
 mod knock;
+mod listener;
 mod lock;
 mod ops;
 mod parents;
+mod port80;
 mod proof;
 pub mod relay;
 pub mod remote;
@@ -25,12 +28,18 @@ use crate::audit::anchor::AnchorKind;
 use crate::audit::note::SignedNote;
 use crate::authority::Authority;
 use crate::authority::ports::Clock;
-use crate::config::AnchorTo;
+use crate::config::{AnchorTo, Challenge, Tls};
 use crate::folder::Folder;
 use crate::jobs::anchor;
 use crate::jobs::sealer::{SealError, Sealer};
 use crate::problem::{Exit, Problem};
+use crate::tls::Store;
+use certificate::Keeper;
+use futures_util::future::{OptionFuture, join_all};
+use listener::Listener;
+use sd_notify::NotifyState;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -61,6 +70,25 @@ pub struct Options {
     pub seal_every: Duration,
     /// Where checkpoints go besides.
     pub anchor: AnchorTo,
+    /// Where the certificate comes from.
+    pub tls: Tls,
+}
+
+impl Options {
+    /// The names and addresses hosts use, in lower case: what a certificate has to be for.
+    pub fn names(&self) -> Vec<String> {
+        let urls = self.public_urls.iter().filter_map(|u| u.parse().ok());
+        let mut names: Vec<String> = urls
+            .filter_map(|u: http::Uri| Some(u.host()?.to_ascii_lowercase()))
+            .map(|h| h.trim_matches(['[', ']']).to_owned())
+            .collect();
+        if let Tls::Acme(acme) = &self.tls {
+            names.extend(acme.names.iter().cloned());
+        }
+        names.sort();
+        names.dedup();
+        names
+    }
 }
 
 /// What every handler needs.
@@ -84,15 +112,18 @@ pub(crate) struct App {
 /// A server that listens.
 pub struct Server {
     app: Arc<App>,
-    public: TcpListener,
-    operator: TcpListener,
+    public: Listener,
+    operator: Listener,
+    /// Answers at port 80, where TLS needs that.
+    port80: Option<Listener>,
+    keeper: Option<Keeper>,
     sealer: Sealer,
     seal_every: Duration,
     anchor: anchor::Job,
     clock: Arc<dyn Clock>,
     /// Held as long as the server lives: one `serve` per folder.
     _lock: lock::FolderLock,
-    /// Where hosts connect: `http://…/mcp`.
+    /// Where hosts connect: `http://…/mcp`, or `https://…/mcp`.
     pub mcp_url: String,
     /// Where the operator's tools connect: `http://…`.
     pub operator_url: String,
@@ -116,8 +147,10 @@ impl Server {
         refuse_open_plaintext(options)?;
         let lock = lock::FolderLock::take(&folder.dir)?;
         let anchor = folder.anchor(&options.anchor).await?;
+        let keeper = Keeper::new(&folder.dir, options, folder.clock())?;
         let public = listen(options.listen, "--listen").await?;
         let operator = listen(options.operator_listen, "--operator-listen").await?;
+        let port80 = port80(&folder.dir, options).await?;
         let local = |l: &TcpListener| l.local_addr().map_err(|e| socket("a socket", &e));
         let (public_addr, operator_addr) = (local(&public)?, local(&operator)?);
         let exchange = exchange::Exchange::before(Arc::clone(&folder.authority), behind);
@@ -133,33 +166,34 @@ impl Server {
             reading: Arc::new(streams::Streams::new(streams::BODIES)),
             shutdown,
         };
+        let app = Arc::new(app);
+        let scheme = if keeper.is_some() { "https" } else { "http" };
+        let tls = keeper.as_ref().map(Keeper::config).transpose()?;
         Ok(Self {
-            app: Arc::new(app),
-            public,
-            operator,
+            public: Listener::new(public, routes::public(&app))
+                .over_tls(tls)
+                .behind(options.proxies.clone()),
+            operator: Listener::new(operator, routes::operator(&app)),
+            port80,
+            keeper,
+            app,
             sealer: folder.sealer(),
             seal_every: options.seal_every,
             anchor,
             clock: folder.clock(),
             _lock: lock,
-            mcp_url: format!("http://{public_addr}/mcp"),
+            mcp_url: format!("{scheme}://{public_addr}/mcp"),
             operator_url: format!("http://{operator_addr}"),
         })
     }
 
     /// Serves until `stop` resolves, then lets what is under way finish.
-    ///
-    /// # Errors
-    /// When a listener breaks.
-    pub async fn run(
-        self,
-        relays: Vec<relay::Connection>,
-        stop: impl Future<Output = ()>,
-    ) -> Result<(), Problem> {
+    pub async fn run(self, relays: Vec<relay::Connection>, stop: impl Future<Output = ()>) {
         let shutdown = self.app.shutdown.clone();
         self.dial(relays);
-        let public = routes::serve(self.public, routes::public(&self.app), shutdown.clone());
-        let operator = routes::serve(self.operator, routes::operator(&self.app), shutdown.clone());
+        let doors = [Some(self.public), Some(self.operator), self.port80];
+        let doors = doors.into_iter().flatten();
+        let doors = join_all(doors.map(|d| d.run(shutdown.clone())));
         let drained = CancellationToken::new();
         let folds = write_folds(Arc::clone(&self.app.authority), drained.clone());
         let folds = tokio::spawn(folds);
@@ -169,23 +203,23 @@ impl Server {
         let anchoring = tokio::spawn(self.anchor.run(self.clock, seen, shutdown.clone()));
         let sockets = self.app.sockets.clone();
         sockets.close();
-        let serving = async {
-            let ended = tokio::join!(public, operator);
+        let keeping = self.keeper.map(|k| tokio::spawn(k.keep(shutdown.clone())));
+        let serving = tokio::spawn(async move {
+            doors.await;
             sockets.wait().await;
-            ended
-        };
-        tokio::pin!(serving);
-        let ended = tokio::select! {
-            ended = &mut serving => ended,
-            () = stop => {
-                shutdown.cancel();
-                let drained = tokio::time::timeout(DRAIN, serving).await;
-                drained.unwrap_or_else(|_| {
-                    tracing::warn!("some connections did not end in time");
-                    (Ok(()), Ok(()))
-                })
-            }
-        };
+        });
+        notify(&NotifyState::Ready);
+        stop.await;
+        notify(&NotifyState::Stopping);
+        shutdown.cancel();
+        match tokio::time::timeout(DRAIN, serving).await {
+            Err(_) => tracing::warn!("some connections did not end in time"),
+            Ok(Err(error)) => tracing::error!(%error, "a listener did not end as it should"),
+            Ok(Ok(())) => {}
+        }
+        if let Some(Err(error)) = OptionFuture::from(keeping).await {
+            tracing::error!(%error, "the certificate was not looked after to the end");
+        }
         // What was refused while draining is counted too.
         drained.cancel();
         if let Err(error) = folds.await {
@@ -197,7 +231,6 @@ impl Server {
         if let Err(error) = anchoring.await {
             tracing::error!(%error, "the anchor did not end as it should; what it sent is kept");
         }
-        ended.0.and(ended.1).map_err(|e| socket("a listener", &e))
     }
 }
 
@@ -298,18 +331,39 @@ fn refuse_open_plaintext(options: &Options) -> Result<(), Problem> {
         (options.listen, "--listen"),
         (options.operator_listen, "--operator-listen"),
     ] {
-        if !address.ip().is_loopback() && options.proxies.is_empty() {
+        let secure = flag == "--listen" && options.tls != Tls::None;
+        if !secure && !address.ip().is_loopback() && options.proxies.is_empty() {
             return Err(Problem::new(
                 Exit::Config,
                 "agentkeys.serve.plaintext_refused",
                 format!(
                     "{flag} {address} is open to the network, and tokens would travel unencrypted"
                 ),
-                "listen on 127.0.0.1 behind a proxy that speaks TLS, or name that proxy with --behind-proxy CIDR",
+                "set tls.mode, or listen on 127.0.0.1 behind a proxy that speaks TLS, or name that proxy with --behind-proxy CIDR",
             ));
         }
     }
     Ok(())
+}
+
+/// The listener at port 80, when the ACME server comes there.
+async fn port80(dir: &Path, options: &Options) -> Result<Option<Listener>, Problem> {
+    let Tls::Acme(acme) = &options.tls else {
+        return Ok(None);
+    };
+    if acme.challenge != Challenge::Http01 {
+        return Ok(None);
+    }
+    let socket = listen(acme.http_listen, "tls.http_listen").await?;
+    let routes = port80::routes(Store::of(dir), options.names());
+    Ok(Some(Listener::new(socket, routes)))
+}
+
+/// Tells systemd, if it started this process.
+fn notify(state: &NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(std::slice::from_ref(state)) {
+        tracing::warn!(%error, "systemd was not told");
+    }
 }
 
 async fn listen(address: SocketAddr, flag: &str) -> Result<TcpListener, Problem> {

@@ -3,12 +3,8 @@
 use super::knock::AtOperator;
 use super::{App, audit, caps, devices, edge, endpoint, ops, parents, proof};
 use axum::routing::{any, delete, get, post};
-use axum::serve::ListenerExt as _;
 use axum::{Extension, Router};
-use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 /// What hosts, vendors, parents and auditors reach.
 pub(super) fn public(app: &Arc<App>) -> Router {
@@ -53,22 +49,4 @@ fn shared() -> Router<Arc<App>> {
         .route("/v1/audit/proof/consistency", get(proof::consistency))
         .route("/.well-known/agentkeys/log-key", get(proof::log_key))
         .route("/healthz", get(ops::healthz))
-}
-
-/// Serves a router until the token is cancelled.
-pub(super) async fn serve(
-    listener: TcpListener,
-    router: Router,
-    shutdown: CancellationToken,
-) -> std::io::Result<()> {
-    // With Nagle every streamed answer waits 40 ms for an acknowledgement (`formats/mcp.md` P1).
-    let listener = listener.tap_io(|socket| {
-        if let Err(error) = socket.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY was not set");
-        }
-    });
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service)
-        .with_graceful_shutdown(shutdown.cancelled_owned())
-        .await
 }

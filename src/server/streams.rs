@@ -30,11 +30,23 @@ pub(super) const BODIES: Bounds = Bounds {
     in_all: 1024,
 };
 
+/// Of connections, by where they come from.
+pub(super) const CONNECTIONS: Bounds = Bounds {
+    per_token: 512,
+    in_all: 8192,
+};
+
 /// Those that are open, by token.
 #[derive(Debug)]
 pub(super) struct Streams {
-    open: Mutex<HashMap<String, usize>>,
+    open: Mutex<Open>,
     bounds: Bounds,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    by_token: HashMap<String, usize>,
+    all: usize,
 }
 
 /// Room for one, until it is dropped.
@@ -54,12 +66,22 @@ impl Streams {
 
     /// Room for one more of a token, if there is any.
     pub(super) fn seat(self: &Arc<Self>, token: &str) -> Option<Seat> {
+        self.seat_within(token, self.bounds.per_token)
+    }
+
+    /// Room for one more of somebody who speaks for many.
+    pub(super) fn seat_of_many(self: &Arc<Self>) -> Option<Seat> {
+        self.seat_within("", self.bounds.in_all)
+    }
+
+    fn seat_within(self: &Arc<Self>, token: &str, most: usize) -> Option<Seat> {
         let mut open = self.open.lock();
-        let own = open.get(token).copied().unwrap_or(0);
-        if own >= self.bounds.per_token || open.values().sum::<usize>() >= self.bounds.in_all {
+        let own = open.by_token.get(token).copied().unwrap_or(0);
+        if own >= most || open.all >= self.bounds.in_all {
             return None;
         }
-        open.insert(token.to_owned(), own + 1);
+        open.by_token.insert(token.to_owned(), own + 1);
+        open.all += 1;
         drop(open);
         Some(Seat {
             streams: Arc::clone(self),
@@ -71,11 +93,12 @@ impl Streams {
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut open = self.streams.open.lock();
-        if let Some(own) = open.get_mut(&self.token) {
+        if let Some(own) = open.by_token.get_mut(&self.token) {
             *own -= 1;
             if *own == 0 {
-                open.remove(&self.token);
+                open.by_token.remove(&self.token);
             }
+            open.all -= 1;
         }
     }
 }
@@ -103,6 +126,7 @@ mod tests {
         assert!(seats.iter().all(Option::is_some));
         assert!(streams.seat("late").is_none());
         drop(seats);
-        assert!(streams.open.lock().is_empty());
+        let open = streams.open.lock();
+        assert!(open.by_token.is_empty() && open.all == 0);
     }
 }

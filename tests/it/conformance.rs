@@ -126,6 +126,7 @@ impl Fixture {
             allowed_origins: vec![],
             proxies: Proxies::default(),
             seal_every: std::time::Duration::from_mins(2),
+            tls: agentkeys::config::Tls::None,
             anchor: agentkeys::config::AnchorTo::None,
         };
         let server = wait(async {

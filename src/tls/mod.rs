@@ -1,0 +1,14 @@
+//! The server's certificate: what it is, where it is kept, how it is chosen in a handshake and how
+//! it is got. Knows nothing of what is served under it.
+
+mod chain;
+mod choose;
+mod files;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub use chain::{Chain, ChainError, Facts};
+pub use choose::{ACME_TLS, Certificates, Worse, server_config};
+pub use files::{Looked, PemFiles};
+pub use store::Store;
