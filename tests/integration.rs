@@ -41,6 +41,7 @@ mod it {
     pub(crate) mod shop;
     mod statements;
     mod stdio;
+    mod tls;
     mod tools;
     mod transports;
     mod wire;

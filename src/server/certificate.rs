@@ -8,6 +8,7 @@ use crate::tls::{Certificates, Looked, PemFiles, Store, server_config};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -108,11 +109,17 @@ impl Keeper {
     pub(super) async fn keep(mut self, shutdown: CancellationToken) {
         let mut tick = tokio::time::interval(self.every);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // What tools that renew certificates send to servers.
+        let mut hangup = match signal(SignalKind::hangup()) {
+            Ok(hangup) => hangup,
+            Err(error) => return tracing::error!(%error, "SIGHUP cannot be caught"),
+        };
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 _ = tick.tick() => {}
                 () = self.renewed.notified() => {}
+                _ = hangup.recv() => {}
             }
             // The files are read where it may take its time.
             let looked = tokio::task::spawn_blocking(move || (self.look(), self)).await;

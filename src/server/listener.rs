@@ -23,14 +23,22 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long a TLS handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long somebody may take.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// For a TLS handshake.
+    handshake: Duration,
+    /// For the head of a request, and for silence between two.
+    head: Duration,
+    /// The same of a proxy of ours: it keeps connections, and would send into one that ends.
+    head_of_proxy: Duration,
+}
 
-/// How long the head of a request may take, and a connection be silent between two.
-const HEAD: Duration = Duration::from_secs(30);
-
-/// The same of a proxy of ours: it keeps connections, and would send into one that ends.
-const HEAD_OF_PROXY: Duration = Duration::from_mins(5);
+const PATIENCE: Patience = Patience {
+    handshake: Duration::from_secs(10),
+    head: Duration::from_secs(30),
+    head_of_proxy: Duration::from_mins(5),
+};
 
 /// The most headers of a request, and their bytes.
 const MAX_HEADERS: usize = 64;
@@ -54,6 +62,7 @@ pub(super) struct Listener {
     router: Router,
     proxies: Proxies,
     seats: Arc<Streams>,
+    patience: Patience,
 }
 
 impl Listener {
@@ -65,6 +74,7 @@ impl Listener {
             router,
             proxies: Proxies::default(),
             seats: Arc::new(Streams::new(CONNECTIONS)),
+            patience: PATIENCE,
         }
     }
 
@@ -134,10 +144,11 @@ impl Listener {
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY was not set");
         }
+        let patience = self.patience;
         let head = if self.proxies.has(peer.ip().to_canonical()) {
-            HEAD_OF_PROXY
+            patience.head_of_proxy
         } else {
-            HEAD
+            patience.head
         };
         let tls = self.tls.clone();
         let connection = Connection {
@@ -152,7 +163,7 @@ impl Listener {
             let Some(acceptor) = tls else {
                 return connection.http1(socket).await;
             };
-            let accepting = tokio::time::timeout(HANDSHAKE, acceptor.accept(socket));
+            let accepting = tokio::time::timeout(patience.handshake, acceptor.accept(socket));
             let Some(accepted) = connection.shutdown.run_until_cancelled(accepting).await else {
                 return;
             };
@@ -209,7 +220,7 @@ impl Connection {
             .timer(TokioTimer::new())
             .header_read_timeout(self.head)
             .max_headers(MAX_HEADERS)
-            .max_buf_size(MAX_HEAD)
+            .max_header_size(MAX_HEAD)
             .serve_connection(TokioIo::new(stream), self.service())
             .with_upgrades();
         if let Err(error) = drive!(served, shutdown) {
@@ -253,5 +264,132 @@ impl Connection {
                 Ok(answer)
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::tls::{Certificates, server_config};
+    use axum::routing::get;
+    use std::time::Instant;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    /// A listener whose patience is short, and how it is stopped and waited for.
+    async fn listening(
+        tls: bool,
+        seats: usize,
+    ) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let slow = || async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            "done"
+        };
+        let router = Router::new()
+            .route("/", get(|| async { "here" }))
+            .route("/slow", get(slow));
+        let mut listener = Listener::new(socket, router);
+        listener.patience = Patience {
+            handshake: Duration::from_millis(100),
+            head: Duration::from_millis(100),
+            head_of_proxy: Duration::from_mins(1),
+        };
+        let bounds = super::super::streams::Bounds {
+            per_token: seats,
+            in_all: 100,
+        };
+        listener.seats = Arc::new(Streams::new(bounds));
+        if tls {
+            let certificates = Arc::new(Certificates::new(Vec::new(), None));
+            let config = server_config(certificates).unwrap();
+            listener = listener.over_tls(Some(Arc::new(config)));
+        }
+        let shutdown = CancellationToken::new();
+        let running = tokio::spawn(listener.run(shutdown.clone()));
+        (address, shutdown, running)
+    }
+
+    async fn rest(socket: &mut TcpStream) -> String {
+        let mut rest = Vec::new();
+        // A reset is an end too.
+        let _ = socket.read_to_end(&mut rest).await;
+        String::from_utf8_lossy(&rest).into_owned()
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_or_stops_in_the_middle_is_cut() {
+        for tls in [true, false] {
+            for said in [&b""[..], b"GET / HTTP/1.1\r\nhost: x\r\n", b"\x16\x03\x01"] {
+                let (address, _shutdown, _running) = listening(tls, 10).await;
+                let mut socket = TcpStream::connect(address).await.unwrap();
+                socket.write_all(said).await.unwrap();
+                let rest = rest(&mut socket).await;
+                assert!(!rest.contains("here"), "{tls} {said:?}: {rest}");
+            }
+        }
+        // Between two requests too.
+        let (address, _shutdown, _running) = listening(false, 10).await;
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        let whole = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+        socket.write_all(whole).await.unwrap();
+        assert!(rest(&mut socket).await.ends_with("here"));
+    }
+
+    #[tokio::test]
+    async fn a_head_has_a_bound() {
+        let (address, _shutdown, _running) = listening(false, 10).await;
+        for head in [
+            format!("x: {}\r\n", "a".repeat(MAX_HEAD)),
+            "x: a\r\n".repeat(MAX_HEADERS + 1),
+        ] {
+            let mut socket = TcpStream::connect(address).await.unwrap();
+            let whole = format!("GET / HTTP/1.1\r\nhost: x\r\n{head}\r\n");
+            // It may be closed before all of it is taken.
+            let _ = socket.write_all(whole.as_bytes()).await;
+            let answer = rest(&mut socket).await;
+            assert!(!answer.contains("here"), "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn one_address_has_a_bound_of_connections() {
+        let (address, _shutdown, _running) = listening(false, 2).await;
+        let first = TcpStream::connect(address).await.unwrap();
+        let _second = TcpStream::connect(address).await.unwrap();
+        let mut third = TcpStream::connect(address).await.unwrap();
+        assert_eq!(rest(&mut third).await, "");
+        drop(first);
+        // Its seat is free once the server has seen it go.
+        loop {
+            let mut again = TcpStream::connect(address).await.unwrap();
+            let whole = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+            let _ = again.write_all(whole).await;
+            if rest(&mut again).await.ends_with("here") {
+                break;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_begun_is_finished_and_nothing_is_taken_any_more() {
+        let (address, shutdown, running) = listening(false, 10).await;
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        let mut busy = TcpStream::connect(address).await.unwrap();
+        let whole = b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n";
+        busy.write_all(whole).await.unwrap();
+        // It is at work when another one that came later was answered.
+        let mut later = TcpStream::connect(address).await.unwrap();
+        let close = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        later.write_all(close).await.unwrap();
+        assert!(rest(&mut later).await.ends_with("here"));
+        let stopped = Instant::now();
+        shutdown.cancel();
+        assert!(rest(&mut busy).await.ends_with("done"));
+        assert_eq!(rest(&mut idle).await, "");
+        running.await.unwrap();
+        assert!(stopped.elapsed() < Duration::from_mins(1));
+        assert!(TcpStream::connect(address).await.is_err());
     }
 }

@@ -1,5 +1,7 @@
 //! Port 80 beside TLS: the proofs an ACME server asks for, and the way to https for all else.
 
+use super::knock::header;
+use crate::authority::admit::Header;
 use crate::tls::Store;
 use axum::Router;
 use axum::extract::{Path, State};
@@ -39,8 +41,10 @@ async fn secured(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let host = headers.get(HOST).and_then(|h| h.to_str().ok());
-    let host = host.and_then(|h| h.parse::<http::uri::Authority>().ok());
+    let Header::One(host) = header(&headers, HOST) else {
+        return (StatusCode::BAD_REQUEST, "a request names one host\n").into_response();
+    };
+    let host = host.parse::<http::uri::Authority>().ok();
     let host = host.map(|h| h.host().to_ascii_lowercase());
     let known = host.filter(|host| port.names.iter().any(|n| n == host));
     let carries = headers.contains_key(http::header::AUTHORIZATION);
@@ -55,5 +59,61 @@ async fn secured(
             "this server speaks https; what was sent here crossed the network in the clear\n",
         )
             .into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::listener::Listener;
+    use super::*;
+    use tokio::net::TcpListener;
+    use tokio_util::sync::CancellationToken;
+
+    #[tokio::test]
+    async fn proofs_are_shown_and_all_else_is_sent_to_https_or_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::of(dir.path());
+        store.set_http_proof("t0", "t0.thumb").unwrap();
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", socket.local_addr().unwrap());
+        let routes = routes(store, vec!["mcp.example.com".to_owned()]);
+        tokio::spawn(Listener::new(socket, routes).run(CancellationToken::new()));
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
+        let get = |path: &str| client.get(format!("{base}{path}"));
+        let ours = |path: &str| get(path).header(HOST, "MCP.example.com:80");
+        let shown = get("/.well-known/acme-challenge/t0").send().await.unwrap();
+        assert_eq!(shown.text().await.unwrap(), "t0.thumb");
+        for (request, status, to) in [
+            (get("/.well-known/acme-challenge/t1"), 404, None),
+            (get("/.well-known/acme-challenge/..%2Flive.pem"), 404, None),
+            (ours("/a?b=c"), 308, Some("https://mcp.example.com/a?b=c")),
+            (get("/"), 403, None),
+            (get("/").header(HOST, "evil.example"), 403, None),
+            (ours("/").header(HOST, "evil.example"), 400, None),
+            (ours("/mcp").bearer_auth("x"), 403, None),
+            (
+                client
+                    .post(format!("{base}/mcp"))
+                    .header(HOST, "mcp.example.com"),
+                403,
+                None,
+            ),
+        ] {
+            let answer = request.send().await.unwrap();
+            let location = answer.headers().get(LOCATION);
+            assert_eq!(
+                (
+                    answer.status().as_u16(),
+                    location.map(|l| l.to_str().unwrap())
+                ),
+                (status, to),
+                "{}",
+                answer.url()
+            );
+        }
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 /// How many may be open.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    per_token: usize,
-    in_all: usize,
+    pub(super) per_token: usize,
+    pub(super) in_all: usize,
 }
 
 /// Of feeds of the audit.

@@ -5,8 +5,8 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 /// Grants of a vendor that may read and write travel and spend.
@@ -203,6 +203,7 @@ pub(crate) struct Server {
     pub(crate) operator: String,
     pub(crate) http: reqwest::Client,
     stdout: BufReader<std::process::ChildStdout>,
+    log: Mutex<mpsc::Receiver<String>>,
 }
 
 static IDS: AtomicU64 = AtomicU64::new(1);
@@ -245,9 +246,13 @@ impl Server {
         let ready: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(ready["event"], "ready");
         let mcp = ready["mcp_url"].as_str().unwrap();
-        // Nobody reads the log here; a full pipe would stop the server.
-        let mut stderr = child.stderr.take().unwrap();
-        std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+        // Read whether anybody wants it or not: a full pipe would stop the server.
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (send, log) = mpsc::channel();
+        std::thread::spawn(move || {
+            let lines = stderr.split(b'\n').map_while(Result::ok);
+            lines.for_each(|line| drop(send.send(text(&line))));
+        });
         Self {
             base: mcp.strip_suffix("/mcp").unwrap().to_owned(),
             operator: ready["operator_url"].as_str().unwrap().to_owned(),
@@ -258,7 +263,31 @@ impl Server {
             house,
             child,
             stdout,
+            log: Mutex::new(log),
         }
+    }
+
+    /// The next line of the log that has this in it.
+    #[track_caller]
+    pub(crate) fn logged(&self, what: &str) -> String {
+        loop {
+            let line = self
+                .log
+                .lock()
+                .unwrap()
+                .recv_timeout(Duration::from_mins(2));
+            let line = line.unwrap_or_else(|e| panic!("{what:?} was never logged: {e}"));
+            if line.contains(what) {
+                return line;
+            }
+        }
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([name, &pid]).status();
+        assert!(sent.unwrap().success());
     }
 
     /// How long the simplest request takes now: the pace of a machine that others have too.
