@@ -32,6 +32,7 @@ mod it {
     mod inspector;
     mod log_tamper;
     mod memory;
+    mod monitoring;
     mod operations;
     mod picture;
     mod refusals;

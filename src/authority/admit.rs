@@ -406,6 +406,7 @@ impl Authority {
                 folded.key.cause.reason(),
             )
             .status(folded.key.cause.status())
+            .times(folded.count)
             .with(
                 "detail",
                 serde_json::json!({

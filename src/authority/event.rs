@@ -3,7 +3,7 @@
 
 use super::identity::Omni;
 use super::principal::{Frame, Principal};
-use super::words::{Namespace, Rail};
+use super::words::{Door, Namespace, Rail};
 use crate::audit::envelope::kind::OpKind;
 use crate::audit::envelope::{Envelope, ResultByte};
 use serde_json::{Map, Value};
@@ -72,6 +72,35 @@ pub struct Event {
     pub namespace: Option<Namespace>,
     /// The exact envelope bytes.
     pub envelope: Vec<u8>,
+    /// What it counts as.
+    pub counts: Counts,
+}
+
+/// What a row counts as, for whoever watches the program from outside. None of it is about anybody.
+#[derive(Debug, Clone)]
+pub struct Counts {
+    /// What kind of row.
+    pub kind: OpKind,
+    /// The way it came in.
+    pub door: Door,
+    /// Why it ended so: one of our words, or one of a policy.
+    pub reason: String,
+    /// When it came in on the monotonic clock, microseconds.
+    pub started_us: u64,
+    /// How many it stands for: more than one when refusals were folded.
+    pub times: u64,
+}
+
+#[cfg(test)]
+impl Counts {
+    /// Those of a row that nobody counts.
+    pub const NONE: Self = Self {
+        kind: OpKind::Whoami,
+        door: Door::Http,
+        reason: String::new(),
+        started_us: 0,
+        times: 1,
+    };
 }
 
 /// Whom a row is about.
@@ -121,6 +150,8 @@ pub struct Row {
     ending: Ending,
     namespace: Option<Namespace>,
     body: Map<String, Value>,
+    reason: String,
+    times: u64,
 }
 
 impl Row {
@@ -135,7 +166,16 @@ impl Row {
             ending,
             namespace: None,
             body,
+            reason: reason.to_owned(),
+            times: 1,
         }
+    }
+
+    /// How many it stands for.
+    #[must_use]
+    pub const fn times(mut self, times: u64) -> Self {
+        self.times = times;
+        self
     }
 
     /// Adds a field; nothing for `None`.
@@ -225,6 +265,13 @@ impl Row {
             verdict: self.ending.as_str(),
             namespace: self.namespace,
             envelope: bytes,
+            counts: Counts {
+                kind: self.kind,
+                door: frame.door,
+                reason: self.reason,
+                started_us: frame.started_us,
+                times: self.times,
+            },
         }
     }
 }

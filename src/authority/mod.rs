@@ -197,6 +197,16 @@ impl Authority {
         self.ledger().log_size().await.map_err(unavailable)
     }
 
+    /// Tells a meter of each row this process writes from now on.
+    pub fn metered_by(&self, meter: Arc<dyn ports::Meter>) {
+        self.parts.ledger.metered_by(meter);
+    }
+
+    /// How far the log and its tree are.
+    pub async fn log_state(&self) -> Result<ports::LogState, Refusal> {
+        self.parts.log.log_state().await.map_err(unavailable)
+    }
+
     /// Whether the ledger answers.
     pub async fn healthy(&self) -> bool {
         self.parts.ledger.log_size().await.is_ok()

@@ -286,6 +286,12 @@ pub struct Unit {
     pub event: Event,
 }
 
+/// Told of each row this process wrote, once it is durable, one after the other: it must not wait.
+pub trait Meter: Send + Sync {
+    /// A row was written.
+    fn wrote(&self, event: &Event);
+}
+
 /// A condition, and the row to write when it does not hold.
 #[derive(Debug)]
 pub struct Guard {
@@ -832,6 +838,8 @@ pub trait Ledger: Send + Sync {
     ) -> Later<'a, Result<Vec<(String, Binding)>, LedgerError>>;
     /// Commits a Unit and answers when it is durable.
     fn commit(&self, unit: Unit, lane: Lane) -> Later<'_, Result<Committed, LedgerError>>;
+    /// Tells a meter of each row from now on, once it is durable. Only the first meter is told.
+    fn metered_by(&self, meter: std::sync::Arc<dyn Meter>);
     /// Notes that a token was used. Not a decision, so it leaves no row and waits for no sync.
     fn touch_token<'a>(
         &'a self,

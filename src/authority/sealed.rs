@@ -117,6 +117,16 @@ impl Authority {
         self.signed(&state, WhichCheckpoint::Last).await
     }
 
+    /// When the newest checkpoint was signed, Unix milliseconds.
+    pub async fn signed_at(&self) -> Result<Option<i64>, Refusal> {
+        let state = self.log().log_state().await.map_err(unavailable)?;
+        let newest = self
+            .log()
+            .checkpoint(state.origin.number, WhichCheckpoint::Last)
+            .await;
+        Ok(newest.map_err(unavailable)?.map(|kept| kept.at_ms))
+    }
+
     /// The newest root of the log that is on a chain, under the name it has now.
     pub async fn last_anchor(&self) -> Result<Option<KeptAnchor>, Refusal> {
         let state = self.log().log_state().await.map_err(unavailable)?;

@@ -9,8 +9,8 @@ use crate::authority::device::{DeviceId, DeviceRow, ListedDevice, PairingRow};
 use crate::authority::identity::Omni;
 use crate::authority::ports::{
     ActorName, Admission, AuditReach, CapRow, Committed, EventFilter, Heads, Lane, Later, Ledger,
-    LedgerError, LoggedEvent, MemoryFacts, Reservation, SaltFacts, SealedKey, Slot, SpendFacts,
-    SpendQuery, StatementFacts, Stored, TokenRow, Unit, VendorRow,
+    LedgerError, LoggedEvent, MemoryFacts, Meter, Reservation, SaltFacts, SealedKey, Slot,
+    SpendFacts, SpendQuery, StatementFacts, Stored, TokenRow, Unit, VendorRow,
 };
 use crate::authority::principal::{Actor, ActorScope, Binding};
 use crate::authority::words::Namespace;
@@ -301,6 +301,10 @@ impl Ledger for SqliteLedger {
         scope: &'a ActorScope,
     ) -> Later<'a, Result<Vec<(String, Binding)>, LedgerError>> {
         self.inline(move |c| read::bindings(c, scope))
+    }
+
+    fn metered_by(&self, meter: Arc<dyn Meter>) {
+        self.writer.metered_by(meter);
     }
 
     fn commit(&self, unit: Unit, lane: Lane) -> Later<'_, Result<Committed, LedgerError>> {

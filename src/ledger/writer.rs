@@ -5,11 +5,11 @@ use super::cut::Cutter;
 use super::turn::Door;
 use super::{apply, guard, rows};
 use crate::authority::event::Event;
-use crate::authority::ports::{Committed, Effect, Lane, LedgerError, Unit};
+use crate::authority::ports::{Committed, Effect, Lane, LedgerError, Meter, Unit};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rusqlite::{Connection, Result};
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
@@ -74,9 +74,13 @@ pub(super) struct Room {
     pub(super) strangers: usize,
 }
 
+/// Who is told of each row, if anybody.
+pub(super) type Metered = Arc<OnceLock<Arc<dyn Meter>>>;
+
 /// The way to the writing thread. Dropping it finishes what waits.
 pub(super) struct Writer {
     shared: Arc<Shared>,
+    meter: Metered,
     room: Room,
     thread: Option<JoinHandle<()>>,
 }
@@ -89,6 +93,8 @@ impl Writer {
         size: watch::Sender<u64>,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
+        let meter = Metered::default();
+        let told = Arc::clone(&meter);
         let alive = Alive(Arc::clone(&shared));
         let thread = std::thread::Builder::new()
             .name("ledger-writer".to_owned())
@@ -99,14 +105,21 @@ impl Writer {
                     door,
                     size,
                     cutter: Cutter::new(Box::new(Instant::now)),
+                    meter: told,
                 };
                 batches.run(&alive.0);
             })?;
         Ok(Self {
             shared,
+            meter,
             room,
             thread: Some(thread),
         })
+    }
+
+    /// Who is told of each row from now on; the first stays.
+    pub(super) fn metered_by(&self, meter: Arc<dyn Meter>) {
+        let _ = self.meter.set(meter);
     }
 
     /// Queues a Unit; the receiver gets its answer once it is on disk.
@@ -205,11 +218,21 @@ struct Told {
     erased: bool,
 }
 
+/// The row that a Unit came to.
+fn written<'u>(unit: &'u Unit, answer: &Answer) -> Option<&'u Event> {
+    match answer {
+        Ok(Committed::Done { .. }) => Some(&unit.event),
+        Ok(Committed::Refused { guard, .. }) => unit.guards.get(*guard)?.refused.as_ref(),
+        Ok(Committed::Stale) | Err(_) => None,
+    }
+}
+
 struct Batches {
     connection: Connection,
     door: Door,
     size: watch::Sender<u64>,
     cutter: Cutter,
+    meter: Metered,
 }
 
 impl Batches {
@@ -259,6 +282,11 @@ impl Batches {
         match self.commit(&units, &touches) {
             Ok((answers, size)) => {
                 self.size.send_if_modified(|seen| grow(seen, size));
+                if let Some(meter) = self.meter.get() {
+                    let rows = units.iter().zip(&answers);
+                    rows.filter_map(|(unit, told)| written(unit, &told.answer))
+                        .for_each(|event| meter.wrote(event));
+                }
                 for (asker, told) in askers.into_iter().zip(answers) {
                     if told.erased {
                         self.cutter.hold(asker, told.answer);
@@ -412,7 +440,7 @@ fn all(c: &Connection, effects: &[Effect], event: &Event, seq: i64) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authority::event::Event;
+    use crate::authority::event::{Counts, Event};
 
     fn job() -> Job {
         let event = Event {
@@ -425,6 +453,7 @@ mod tests {
             verdict: "deny",
             namespace: None,
             envelope: Vec::new(),
+            counts: Counts::NONE,
         };
         let unit = Unit {
             guards: Vec::new(),

@@ -11,10 +11,12 @@ mod exchange;
 mod knock;
 mod listener;
 mod lock;
+mod metrics;
 mod ops;
 mod parents;
 mod port80;
 mod proof;
+mod ready;
 pub mod relay;
 pub mod remote;
 mod rest;
@@ -33,13 +35,13 @@ use crate::folder::Folder;
 use crate::jobs::anchor;
 use crate::jobs::sealer::{SealError, Sealer};
 use crate::problem::{Exit, Problem};
-use crate::tls::Store;
+use crate::tls::{Certificates, Store};
 use certificate::Keeper;
 use futures_util::future::{OptionFuture, join_all};
 use listener::Listener;
 use sd_notify::NotifyState;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -107,6 +109,12 @@ pub(crate) struct App {
     /// Room for bodies that are arriving.
     reading: Arc<streams::Streams>,
     shutdown: CancellationToken,
+    /// What the server is over, and how it is kept: for whoever asks whether it can work.
+    dir: PathBuf,
+    clock: Arc<dyn Clock>,
+    seal_every: Duration,
+    certificates: Option<Arc<Certificates>>,
+    metrics: Arc<metrics::Metrics>,
 }
 
 /// A server that listens.
@@ -118,9 +126,7 @@ pub struct Server {
     port80: Option<Listener>,
     keeper: Option<Keeper>,
     sealer: Sealer,
-    seal_every: Duration,
     anchor: anchor::Job,
-    clock: Arc<dyn Clock>,
     /// Held as long as the server lives: one `serve` per folder.
     _lock: lock::FolderLock,
     /// Where hosts connect: `http://…/mcp`, or `https://…/mcp`.
@@ -165,7 +171,14 @@ impl Server {
             sockets: TaskTracker::new(),
             reading: Arc::new(streams::Streams::new(streams::BODIES)),
             shutdown,
+            dir: folder.dir.clone(),
+            clock: folder.clock(),
+            seal_every: options.seal_every,
+            certificates: keeper.as_ref().map(|k| Arc::clone(&k.certificates)),
+            metrics: Arc::new(metrics::Metrics::new(folder.clock())),
         };
+        let meter: Arc<metrics::Metrics> = Arc::clone(&app.metrics);
+        app.authority.metered_by(meter);
         let app = Arc::new(app);
         let scheme = if keeper.is_some() { "https" } else { "http" };
         let tls = keeper.as_ref().map(Keeper::config).transpose()?;
@@ -178,9 +191,7 @@ impl Server {
             keeper,
             app,
             sealer: folder.sealer(),
-            seal_every: options.seal_every,
             anchor,
-            clock: folder.clock(),
             _lock: lock,
             mcp_url: format!("{scheme}://{public_addr}/mcp"),
             operator_url: format!("http://{operator_addr}"),
@@ -198,9 +209,13 @@ impl Server {
         let folds = write_folds(Arc::clone(&self.app.authority), drained.clone());
         let folds = tokio::spawn(folds);
         let (newest, seen) = watch::channel(None);
-        let sealing = seal(self.sealer, self.seal_every, newest, shutdown.clone());
+        let sealing = seal(self.sealer, self.app.seal_every, newest, shutdown.clone());
         let sealing = tokio::spawn(sealing);
-        let anchoring = tokio::spawn(self.anchor.run(self.clock, seen, shutdown.clone()));
+        let anchoring = tokio::spawn(self.anchor.run(
+            Arc::clone(&self.app.clock),
+            seen,
+            shutdown.clone(),
+        ));
         let sockets = self.app.sockets.clone();
         sockets.close();
         let keeping = self.keeper.map(|k| tokio::spawn(k.keep(shutdown.clone())));

@@ -1,7 +1,8 @@
 //! Which path leads where.
 
 use super::knock::AtOperator;
-use super::{App, audit, caps, devices, edge, endpoint, ops, parents, proof};
+use super::{App, audit, caps, devices, edge, endpoint, metrics, ops, parents, proof, ready};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{any, delete, get, post};
 use axum::{Extension, Router};
 use std::sync::Arc;
@@ -30,12 +31,16 @@ pub(super) fn public(app: &Arc<App>) -> Router {
             get(ops::revoked_caps),
         )
         .merge(shared())
+        .route_layer(from_fn_with_state(Arc::clone(app), metrics::count))
         .with_state(Arc::clone(app))
 }
 
 /// What the operator's own tools reach.
 pub(super) fn operator(app: &Arc<App>) -> Router {
     shared()
+        .route("/readyz", get(ready::readyz))
+        .route("/metrics", get(metrics::show))
+        .route_layer(from_fn_with_state(Arc::clone(app), metrics::count))
         .layer(Extension(AtOperator))
         .with_state(Arc::clone(app))
 }

@@ -74,6 +74,11 @@ impl Streams {
         self.seat_within("", self.bounds.in_all)
     }
 
+    /// How many are open.
+    pub(super) fn open(&self) -> usize {
+        self.open.lock().all
+    }
+
     fn seat_within(self: &Arc<Self>, token: &str, most: usize) -> Option<Seat> {
         let mut open = self.open.lock();
         let own = open.by_token.get(token).copied().unwrap_or(0);

@@ -68,6 +68,7 @@ fn event() -> Event {
         tool: "tool".to_owned(),
         verdict: "accept",
         namespace: None,
+        counts: crate::authority::event::Counts::NONE,
     }
 }
 
