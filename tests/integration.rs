@@ -25,6 +25,7 @@ mod it {
     mod cross_rail;
     mod cut;
     mod devices;
+    mod doctor;
     mod durability;
     mod endpoint;
     mod hosts;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
 
 use super::AcceptError;
@@ -17,7 +19,10 @@ const MAX_BODY: usize = 8 * 1024 * 1024;
 
 /// A further certificate authority to trust, for servers with a private certificate.
 #[derive(Debug, Clone, Default)]
-pub struct Trust(Vec<reqwest::Certificate>);
+pub struct Trust {
+    certificates: Vec<reqwest::Certificate>,
+    der: Vec<CertificateDer<'static>>,
+}
 
 impl Trust {
     /// Reads a PEM file; nothing when none is named.
@@ -31,7 +36,16 @@ impl Trust {
         if certs.is_empty() {
             return Err(AcceptError::input(path, "holds no PEM certificate"));
         }
-        Ok(Self(certs))
+        let der: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        Ok(Self {
+            certificates: certs,
+            der: der.map_err(|e| AcceptError::input(path, e))?,
+        })
+    }
+
+    /// The same as certificates in DER.
+    pub(super) fn der(&self) -> &[CertificateDer<'static>] {
+        &self.der
     }
 }
 
@@ -96,8 +110,8 @@ impl Client {
         if matches!(parsed.host_str(), Some("127.0.0.1" | "localhost" | "[::1]")) {
             builder = builder.no_proxy();
         }
-        if !trust.0.is_empty() {
-            builder = builder.tls_certs_merge(trust.0.clone());
+        if !trust.certificates.is_empty() {
+            builder = builder.tls_certs_merge(trust.certificates.clone());
         }
         let http = builder.build().map_err(|e| bad(e.to_string()))?;
         Ok(Self { http, base })

@@ -12,6 +12,7 @@ pub mod kit;
 mod matrix;
 mod mcp;
 pub mod negative_auth;
+pub mod outside;
 pub mod report;
 mod rows;
 pub mod tools;

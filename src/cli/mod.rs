@@ -11,6 +11,7 @@ pub mod cap;
 pub mod config;
 pub mod demo;
 pub mod device;
+mod doctor;
 pub mod init;
 pub mod keys;
 pub mod memory;
@@ -129,6 +130,8 @@ pub enum Command {
     Config(config::ConfigCmd),
     #[allow(missing_docs)]
     Wire(wire::WireCmd),
+    #[allow(missing_docs)]
+    Doctor(doctor::DoctorCmd),
     #[allow(missing_docs)]
     Demo(demo::DemoCmd),
     #[allow(missing_docs)]
@@ -285,6 +288,7 @@ fn dispatch(command: Command, ctx: &Ctx) -> Result<(), Problem> {
         Command::Operator(cmd) => interruptible(operator::run(cmd, ctx)),
         Command::Keys(cmd) => interruptible(keys::run(cmd, ctx)),
         Command::Wire(cmd) => interruptible(wire::run(cmd, ctx)),
+        Command::Doctor(cmd) => interruptible(doctor::run(cmd, ctx)),
         Command::Demo(cmd) => interruptible(demo::run(cmd, ctx)),
         Command::Accept(cmd) => interruptible(accept::run(cmd, ctx)),
         // These listen for signals themselves.

@@ -44,6 +44,11 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// Reads them of a certificate in DER.
+    pub fn read(certificate: &[u8]) -> Result<Self, ChainError> {
+        facts(certificate)
+    }
+
     /// Whether it holds at a time in Unix seconds.
     pub const fn holds_at(&self, now: i64) -> bool {
         self.not_before <= now && now < self.not_after
@@ -103,7 +108,7 @@ impl Chain {
     }
 }
 
-fn facts(certificate: &CertificateDer<'_>) -> Result<Facts, ChainError> {
+fn facts(certificate: &[u8]) -> Result<Facts, ChainError> {
     let (_, read) = X509Certificate::from_der(certificate)
         .map_err(|e| ChainError::Unreadable(e.to_string()))?;
     let alternative = read

@@ -3,10 +3,12 @@
 use super::chain::{Chain, Facts};
 use super::store::Store;
 use arc_swap::ArcSwapOption;
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, ServerConfig};
+use rustls_platform_verifier::{BuilderVerifierExt as _, Verifier};
 use std::sync::Arc;
 
 /// The protocol in which an ACME server looks for a proof (RFC 8737 §4).
@@ -85,6 +87,26 @@ impl ResolvesServerCert for Certificates {
         let current = self.current.load();
         current.as_ref().map(|c| Arc::clone(c.certified()))
     }
+}
+
+/// How a server elsewhere is verified: as this machine does it, and by these authorities besides.
+pub fn client_config(more: &[CertificateDer<'_>]) -> Result<ClientConfig, String> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?;
+    if more.is_empty() {
+        let verified = builder
+            .with_platform_verifier()
+            .map_err(|e| e.to_string())?;
+        return Ok(verified.with_no_client_auth());
+    }
+    let more = more.iter().map(|c| c.clone().into_owned());
+    let verifier = Verifier::new_with_extra_roots(more, provider).map_err(|e| e.to_string())?;
+    Ok(builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth())
 }
 
 /// TLS 1.2 and 1.3 with h2 and HTTP/1.1, and the certificate as it is at each handshake.

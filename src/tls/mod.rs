@@ -9,6 +9,6 @@ mod store;
 mod tests;
 
 pub use chain::{Chain, ChainError, Facts};
-pub use choose::{ACME_TLS, Certificates, Worse, server_config};
+pub use choose::{ACME_TLS, Certificates, Worse, client_config, server_config};
 pub use files::{Looked, PemFiles};
 pub use store::Store;

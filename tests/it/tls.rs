@@ -16,13 +16,13 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// A certificate authority, and what hosts need to trust it.
-struct Ca {
+pub(crate) struct Ca {
     issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
-    pem: String,
+    pub(crate) pem: String,
 }
 
 impl Ca {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let key = rcgen::KeyPair::generate().unwrap();
@@ -79,7 +79,7 @@ impl Ca {
 }
 
 /// A server with a certificate in a file, and that file.
-fn serving(ca: &Ca, more: &[(&str, &str)]) -> (Server, PathBuf) {
+pub(crate) fn serving(ca: &Ca, more: &[(&str, &str)]) -> (Server, PathBuf) {
     let house = House::demo();
     let file = house.temp.path().join("both.pem");
     put(&file, &ca.good());

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls_platform_verifier::{BuilderVerifierExt as _, Verifier};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,24 +52,9 @@ impl Dialled {
 }
 
 fn tls(connection: &Connection) -> Result<rustls::ClientConfig, String> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(|e| e.to_string())?;
-    let Some(pem) = &connection.ca else {
-        let verified = builder
-            .with_platform_verifier()
-            .map_err(|e| e.to_string())?;
-        return Ok(verified.with_no_client_auth());
-    };
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let certificates = certificates.map_err(|e| e.to_string())?;
-    let verifier =
-        Verifier::new_with_extra_roots(certificates, provider).map_err(|e| e.to_string())?;
-    Ok(builder
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth())
+    let pem = connection.ca.as_deref().unwrap_or_default();
+    let more: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    crate::tls::client_config(&more.map_err(|e| e.to_string())?)
 }
 
 impl Socket for Dialled {

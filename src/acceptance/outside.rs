@@ -1,0 +1,465 @@
+//! What may be wrong between a host and a server, looked at from the host's side, one step after the
+//! other: each finding has its cause and what to do.
+
+use super::client::{Client, Headers};
+use super::mcp::{Ask, HANDSHAKES, USUAL, credentials};
+use super::{AcceptError, Trust};
+use crate::text::clean_to;
+use crate::tls::Facts;
+use http::header::DATE;
+use reqwest::Url;
+use rustls::pki_types::ServerName;
+use serde_json::{Value, json};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// How long one step may take.
+const STEP: Duration = Duration::from_secs(10);
+
+/// A certificate that ends in less should have been renewed.
+const SOON_S: i64 = 14 * 86_400;
+
+/// Clocks further apart than this make tokens expire early or late.
+const CLOCKS_APART_S: i64 = 60;
+
+/// How often the way there and back is measured, and what a voice assistant bears of it.
+const ROUNDS: usize = 5;
+const BEARABLE: Duration = Duration::from_millis(500);
+
+/// How something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// As it should be.
+    Ok,
+    /// It works, and somebody should look.
+    Warn,
+    /// It does not work.
+    Failed,
+    /// It was not looked at.
+    Skipped,
+}
+
+impl Status {
+    /// The word in an answer.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// What was looked at.
+    pub id: String,
+    /// How it is.
+    pub status: Status,
+    /// What was seen, as a sentence.
+    pub cause: String,
+    /// What to do; empty when nothing.
+    pub fix: String,
+}
+
+impl Finding {
+    /// A finding.
+    pub fn new(
+        id: impl Into<String>,
+        status: Status,
+        cause: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            status,
+            cause: clean_to(&cause.into(), 300),
+            fix: fix.into(),
+        }
+    }
+
+    /// One that needs nothing done.
+    pub fn ok(id: impl Into<String>, cause: impl Into<String>) -> Self {
+        Self::new(id, Status::Ok, cause, "")
+    }
+
+    /// As JSON.
+    pub fn to_json(&self) -> Value {
+        json!({"id": self.id, "status": self.status.as_str(), "cause": self.cause, "fix": self.fix})
+    }
+}
+
+/// Whom a host speaks for.
+#[derive(Debug)]
+pub struct Credentials<'a> {
+    /// A vendor's token.
+    pub token: &'a str,
+    /// The actor, when the token is not one actor's own.
+    pub actor: Option<&'a str>,
+}
+
+/// Looks at a server as a host would reach it, at a time in Unix seconds. Stops where nothing further
+/// can be seen.
+pub async fn look(
+    url: &str,
+    trust: &Trust,
+    credentials: Option<&Credentials<'_>>,
+    now_s: i64,
+) -> Result<Vec<Finding>, AcceptError> {
+    let client = Client::new(url, trust)?;
+    let parsed =
+        Url::parse(client.base()).map_err(|e| AcceptError::protocol("--url", e.to_string()))?;
+    let mut found = Vec::new();
+    let Some(addresses) = resolve(&parsed, &mut found).await else {
+        return Ok(found);
+    };
+    let Some(address) = connect(&addresses, &mut found).await else {
+        return Ok(found);
+    };
+    if parsed.scheme() == "https" && !certificate(&parsed, address, trust, now_s, &mut found).await
+    {
+        return Ok(found);
+    }
+    if !alive(&client, now_s, &mut found).await {
+        return Ok(found);
+    }
+    found.push(names(&client).await);
+    found.push(endpoint(&parsed, address, trust).await);
+    found.extend(handshakes(&client, credentials).await);
+    found.push(latency(&client).await);
+    Ok(found)
+}
+
+async fn resolve(url: &Url, found: &mut Vec<Finding>) -> Option<Vec<SocketAddr>> {
+    let (host, port) = (url.host_str()?, url.port_or_known_default()?);
+    let bare = host.trim_matches(['[', ']']);
+    let resolved = timeout(STEP, tokio::net::lookup_host((bare, port))).await;
+    let fix = format!("make an A or AAAA record of {bare} that names this server");
+    let addresses: Vec<SocketAddr> = match resolved {
+        Ok(Ok(addresses)) => addresses.collect(),
+        Ok(Err(error)) => {
+            let cause = format!("{bare} has no address: {error}");
+            found.push(Finding::new("dns", Status::Failed, cause, fix));
+            return None;
+        }
+        Err(_) => {
+            let cause = format!("nobody says within 10 seconds which address {bare} has");
+            found.push(Finding::new(
+                "dns",
+                Status::Failed,
+                cause,
+                "look at this machine's resolver",
+            ));
+            return None;
+        }
+    };
+    let ips: Vec<String> = addresses.iter().map(|a| a.ip().to_string()).collect();
+    let told = format!("{bare} is {}", ips.join(", "));
+    let is_name = bare.parse::<IpAddr>().is_err() && bare != "localhost";
+    found.push(if is_name && addresses.iter().all(|a| is_private(a.ip())) {
+        let cause = format!("{told}, which the internet cannot reach");
+        Finding::new("dns", Status::Warn, cause, fix)
+    } else {
+        Finding::ok("dns", told)
+    });
+    (!addresses.is_empty()).then_some(addresses)
+}
+
+fn is_private(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => v4.is_private() || v4.is_loopback() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}
+
+/// Connects to each address; the first that answers.
+async fn connect(addresses: &[SocketAddr], found: &mut Vec<Finding>) -> Option<SocketAddr> {
+    let mut first = None;
+    for address in addresses {
+        let connected = timeout(STEP, TcpStream::connect(address)).await;
+        let cause = match connected {
+            Ok(Ok(_)) => {
+                first = first.or(Some(*address));
+                found.push(Finding::ok("port", format!("{address} takes connections")));
+                continue;
+            }
+            Ok(Err(error)) => format!("{address}: {error}"),
+            Err(_) => format!("{address} does not answer within 10 seconds"),
+        };
+        let fix = "start the server, open the port in the firewall, or correct the DNS record";
+        found.push(Finding::new("port", Status::Failed, cause, fix));
+    }
+    first
+}
+
+/// Whether the certificate is one that hosts take.
+async fn certificate(
+    url: &Url,
+    address: SocketAddr,
+    trust: &Trust,
+    now_s: i64,
+    found: &mut Vec<Finding>,
+) -> bool {
+    let fix = "agentkeys tls status, on the server";
+    let host = url.host_str().unwrap_or_default();
+    let shaken = timeout(STEP, shake_hands(host, address, trust)).await;
+    let certificate = match shaken {
+        Ok(Ok(certificate)) => certificate,
+        Ok(Err(error)) => {
+            let cause = format!("hosts refuse the certificate of {host}: {error}");
+            found.push(Finding::new("certificate", Status::Failed, cause, fix));
+            return false;
+        }
+        Err(_) => {
+            let cause = format!("{address} does not speak TLS within 10 seconds");
+            found.push(Finding::new("certificate", Status::Failed, cause, fix));
+            return false;
+        }
+    };
+    let Ok(facts) = Facts::read(&certificate) else {
+        let cause = "the certificate cannot be read, and yet is taken";
+        found.push(Finding::new("certificate", Status::Warn, cause, fix));
+        return true;
+    };
+    let left = facts.not_after - now_s;
+    let told = format!(
+        "{} days left, for {}, from {}",
+        left.div_euclid(86_400),
+        facts.names.join(", "),
+        facts.issuer
+    );
+    let soon = left < SOON_S.min((facts.not_after - facts.not_before) / 4);
+    found.push(if soon {
+        Finding::new("certificate", Status::Warn, told, fix)
+    } else {
+        Finding::ok("certificate", told)
+    });
+    true
+}
+
+/// Shakes hands as a careful host does; the server's certificate.
+async fn shake_hands(host: &str, address: SocketAddr, trust: &Trust) -> Result<Vec<u8>, String> {
+    let config = crate::tls::client_config(trust.der())?;
+    let name = host.trim_matches(['[', ']']).to_owned();
+    let name = ServerName::try_from(name).map_err(|e| e.to_string())?;
+    let socket = TcpStream::connect(address)
+        .await
+        .map_err(|e| e.to_string())?;
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let stream = connector
+        .connect(name, socket)
+        .await
+        .map_err(|e| e.to_string())?;
+    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    chain
+        .first()
+        .map(|c| c.to_vec())
+        .ok_or_else(|| "there is none".to_owned())
+}
+
+async fn alive(client: &Client, now_s: i64, found: &mut Vec<Finding>) -> bool {
+    let health = match client.get("/healthz", &Headers::new()).await {
+        Ok(health) => health,
+        Err(error) => {
+            let fix = "look at the server's log";
+            found.push(Finding::new(
+                "health",
+                Status::Failed,
+                error.to_string(),
+                fix,
+            ));
+            return false;
+        }
+    };
+    if let Some(finding) = clocks(&health.headers, now_s) {
+        found.push(finding);
+    }
+    if health.json["name"] != "agentkeys" {
+        let cause = format!("something else answers there: {}", health.told());
+        let fix = "send this name to AgentKeys in the proxy or the DNS record";
+        found.push(Finding::new("health", Status::Failed, cause, fix));
+        return false;
+    }
+    let version = health.text("/version").unwrap_or_default();
+    let told = format!("agentkeys {version}");
+    found.push(if health.status == 200 {
+        Finding::ok("health", told)
+    } else {
+        let cause = format!("{told} says that it cannot work");
+        Finding::new(
+            "health",
+            Status::Failed,
+            cause,
+            "agentkeys doctor, on the server",
+        )
+    });
+    true
+}
+
+fn clocks(headers: &http::HeaderMap, now_s: i64) -> Option<Finding> {
+    let date = headers.get(DATE)?.to_str().ok()?;
+    let theirs = jiff::fmt::rfc2822::parse(date)
+        .ok()?
+        .timestamp()
+        .as_second();
+    let apart = theirs - now_s;
+    let told = format!("the server's clock is {apart} s apart from this one");
+    Some(if apart.abs() <= CLOCKS_APART_S {
+        Finding::ok("clock", told)
+    } else {
+        let fix = "let both machines follow NTP: tokens and certificates go by the clock";
+        Finding::new("clock", Status::Failed, told, fix)
+    })
+}
+
+/// Whether the server answers to this name, and whether what is before it passes requests as they are.
+async fn names(client: &Client) -> Finding {
+    for path in ["/mcp", "/mcp/"] {
+        let (headers, body) = USUAL.request(Ask::Hello, &json!({}), 1);
+        let answer = match client.post(path, &headers, &body).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let fix = "look at the server's log";
+                return Finding::new("name", Status::Failed, error.to_string(), fix);
+            }
+        };
+        if answer.status == 401 && answer.code().starts_with("agentkeys.") {
+            continue;
+        }
+        let (cause, fix) = match (answer.status, answer.code()) {
+            (_, "agentkeys.http.host_not_allowed") => (
+                "the server does not know that it has this name".to_owned(),
+                "set [server] public_url, or allowed_hosts, to this name",
+            ),
+            (300..=399, _) => (
+                format!("{path} is redirected, and a redirect loses the token"),
+                "let the proxy pass /mcp and /mcp/ as they are",
+            ),
+            _ => (
+                format!("{path} is not answered by AgentKeys: {}", answer.told()),
+                "let the proxy pass every path to AgentKeys",
+            ),
+        };
+        return Finding::new("name", Status::Failed, cause, fix);
+    }
+    Finding::ok("name", "the server knows this name, and asks for a token")
+}
+
+/// Whether a WebSocket gets through to the endpoint.
+async fn endpoint(url: &Url, address: SocketAddr, trust: &Trust) -> Finding {
+    let id = "endpoint";
+    let fix = "let the proxy pass WebSocket upgrades of /mcp_endpoint/ (agentkeys deploy nginx)";
+    let mut target = url.clone();
+    let scheme = if url.scheme() == "https" { "wss" } else { "ws" };
+    if target.set_scheme(scheme).is_err() {
+        return Finding::new(
+            id,
+            Status::Skipped,
+            "the address is none of a WebSocket",
+            "",
+        );
+    }
+    target.set_path("/mcp_endpoint/call/");
+    target.set_query(Some("token=doctor"));
+    let opened = timeout(STEP, open(&target, address, trust)).await;
+    match opened {
+        Ok(Ok(())) => Finding::ok(id, "WebSockets get through"),
+        Ok(Err(cause)) => Finding::new(
+            id,
+            Status::Failed,
+            format!("no WebSocket gets through: {cause}"),
+            fix,
+        ),
+        Err(_) => Finding::new(id, Status::Failed, "a WebSocket hangs", fix),
+    }
+}
+
+async fn open(target: &Url, address: SocketAddr, trust: &Trust) -> Result<(), String> {
+    use tokio_tungstenite::tungstenite::Error;
+    let socket = TcpStream::connect(address)
+        .await
+        .map_err(|e| e.to_string())?;
+    let config = crate::tls::client_config(trust.der())?;
+    let connector = tokio_tungstenite::Connector::Rustls(Arc::new(config));
+    let opened = tokio_tungstenite::client_async_tls_with_config(
+        target.as_str(),
+        socket,
+        None,
+        Some(connector),
+    );
+    match opened.await {
+        Ok(_) => Ok(()),
+        Err(Error::Http(answer)) => Err(format!("HTTP {}", answer.status())),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The handshake of each protocol version, as its hosts do it.
+async fn handshakes(client: &Client, who: Option<&Credentials<'_>>) -> Vec<Finding> {
+    let Some(who) = who else {
+        let cause = "without a token no handshake gets further";
+        return vec![Finding::new(
+            "mcp",
+            Status::Skipped,
+            cause,
+            "give --token-file",
+        )];
+    };
+    let mut found = Vec::new();
+    for handshake in HANDSHAKES {
+        let id = format!("mcp {}", handshake.version);
+        let mut tools = 0;
+        let mut wrong = None;
+        for ask in [Ask::Hello, Ask::List] {
+            let (mut headers, body) = handshake.request(ask, &json!({}), 1);
+            headers.extend(credentials(who.token, who.actor));
+            match client.post("/mcp", &headers, &body).await {
+                Ok(answer) if answer.json["result"].is_object() => {
+                    tools = answer.json["result"]["tools"]
+                        .as_array()
+                        .map_or(0, Vec::len);
+                }
+                Ok(answer) => wrong = wrong.or(Some(format!("{}: {}", ask.word(), answer.told()))),
+                Err(error) => wrong = wrong.or(Some(error.to_string())),
+            }
+        }
+        found.push(match wrong {
+            None => Finding::ok(id, format!("{tools} tools are listed")),
+            Some(cause) => {
+                let fix = "look at the refusal's code; `agentkeys accept tools` looks closer";
+                Finding::new(id, Status::Failed, cause, fix)
+            }
+        });
+    }
+    found
+}
+
+async fn latency(client: &Client) -> Finding {
+    let mut took = Vec::new();
+    for _ in 0..ROUNDS {
+        let started = Instant::now();
+        if let Err(error) = client.get("/healthz", &Headers::new()).await {
+            return Finding::new(
+                "latency",
+                Status::Failed,
+                error.to_string(),
+                "look at the network",
+            );
+        }
+        took.push(started.elapsed());
+    }
+    took.sort();
+    let median = took[ROUNDS / 2];
+    let told = format!("{} ms there and back", median.as_millis());
+    if median <= BEARABLE {
+        Finding::ok("latency", told)
+    } else {
+        let fix = "move the server nearer to its hosts: a person waits for the answer";
+        Finding::new("latency", Status::Warn, told, fix)
+    }
+}
