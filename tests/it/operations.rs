@@ -233,3 +233,94 @@ fn keys_that_others_can_reach_are_refused_with_the_command_that_mends_it() {
         house.ok(&["actor", "list"]);
     }
 }
+
+#[test]
+fn systemd_is_told_when_it_serves_and_when_it_stops() {
+    let house = House::demo();
+    let path = house.temp.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    let wait = std::time::Duration::from_mins(2);
+    socket.set_read_timeout(Some(wait)).unwrap();
+    let next = || {
+        let mut bytes = [0; 256];
+        let length = socket.recv(&mut bytes).unwrap();
+        text(&bytes[..length])
+    };
+    let server = Server::over(house, &[("NOTIFY_SOCKET", path.to_str().unwrap())]);
+    assert_eq!(next().trim(), "READY=1");
+    assert!(server.stop().success());
+    assert_eq!(next().trim(), "STOPPING=1");
+}
+
+/// Unmounts when dropped.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// A file system of a few megabytes; none where this user may not mount one.
+    fn mounted() -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let mount = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"])
+            .arg(dir.path())
+            .stderr(Stdio::null())
+            .status();
+        let mounted = mount.is_ok_and(|status| status.success());
+        mounted.then_some(Self(dir))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let umount = std::process::Command::new("umount")
+            .arg("--lazy")
+            .arg(self.0.path())
+            .status();
+        assert!(umount.unwrap().success());
+    }
+}
+
+#[test]
+fn on_a_full_disk_nothing_is_done_that_is_not_recorded_and_room_mends_it() {
+    let Some(disk) = SmallDisk::mounted() else {
+        println!("skipped: this user may not mount a file system");
+        return;
+    };
+    let full = disk.0.path().join("data");
+    let house = House {
+        temp: tempfile::tempdir().unwrap(),
+        init: demo_in(&full),
+    };
+    std::os::unix::fs::symlink(&full, house.dir()).unwrap();
+    let server = Server::over(house, &[("AGENTKEYS_LIMITS_CALLS_PER_SECOND", "0")]);
+    let host = server.host("magiclick");
+    let put = |n: u64| {
+        let content = format!("{n} {}", "x".repeat(1000));
+        host.call(
+            "agentkeys.memory.put",
+            json!({"namespace": "travel", "content": content}),
+        )
+    };
+    // Somebody else's file takes what room there is.
+    let hog = disk.0.path().join("hog");
+    let mut file = std::fs::File::create(&hog).unwrap();
+    while std::io::Write::write_all(&mut file, &[7; 4096]).is_ok() {}
+    let refused = (0..).map(put).find(|reply| reply.status != 200).unwrap();
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert_eq!(refused.code(), "agentkeys.http.audit_unavailable");
+    let ready = super::support::send(server.http.get(format!("{}/readyz", server.operator)));
+    assert_eq!(ready.status, 503, "{}", ready.body);
+    assert!(ready.body.contains("\"disk\"") && ready.body.contains("make room"));
+    drop(file);
+    std::fs::remove_file(&hog).unwrap();
+    assert_eq!(put(u64::MAX).status, 200);
+    let kept = host.text("agentkeys.memory.get", json!({"namespace": "travel"}));
+    assert!(kept.contains(&u64::MAX.to_string()), "{kept}");
+    let rows = server.house.events(&["--tool", "agentkeys.memory.put"]);
+    let seqs: Vec<_> = rows.iter().map(|r| r["seq"].as_u64().unwrap()).collect();
+    assert!(seqs.is_sorted());
+    assert!(server.stop().success());
+}
+
+fn demo_in(dir: &std::path::Path) -> Value {
+    super::support::json_of(&run_in(dir, &["init", "--demo"]))
+}
