@@ -134,6 +134,7 @@ fn a_server_that_cannot_keep_objects_says_so_and_recovers_by_itself() {
 #[test]
 fn a_log_that_nobody_seals_is_told_of() {
     let house = House::demo();
+    house.ok(&["audit", "checkpoint"]);
     let settings = [("AGENTKEYS_AUDIT_BATCH_SECONDS", "86400")];
     let server = Server::over(house, &settings);
     server
