@@ -19,7 +19,7 @@ use crate::problem::{Exit, Problem};
 use http::Uri;
 use ipnet::IpNet;
 use read::{Raw, Reader, Sources};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// The file's name inside the data folder.
@@ -256,6 +256,29 @@ fn url(raw: Raw) -> Result<Option<Uri>, String> {
 fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || address.parse::<IpAddr>().is_ok_and(|a| a.is_loopback())
+}
+
+/// Where what listens is reached from its own machine.
+pub fn reached(mut listen: SocketAddr) -> SocketAddr {
+    match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => listen.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => listen.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    listen
+}
+
+/// Whether a text is a DNS name with at least one dot, in lower case (RFC 1035 §2.3.1).
+pub fn is_domain(text: &str) -> bool {
+    let inside = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let good = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(inside)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let numeric = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    text.len() <= 240 && text.contains('.') && !numeric && text.split('.').all(good)
 }
 
 /// The word for which xiaozhi-server refuses an endpoint's address, wherever it stands in it.

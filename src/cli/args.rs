@@ -220,6 +220,26 @@ pub fn token_file(path: &Path) -> Result<Secret<String>, Problem> {
     Ok(Secret::new(token.to_owned()))
 }
 
+/// A domain, in lower case.
+pub fn domain(text: &str) -> Result<String, String> {
+    let text = text.to_ascii_lowercase();
+    if crate::config::is_domain(&text) {
+        Ok(text)
+    } else {
+        Err("write a domain such as example.com, without https:// and path".to_owned())
+    }
+}
+
+/// The address hosts call a server of a domain by.
+pub fn public_url(domain: &str) -> String {
+    let prefix = if domain.starts_with("mcp.") {
+        ""
+    } else {
+        "mcp."
+    };
+    format!("https://{prefix}{domain}/mcp")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,5 +282,30 @@ mod tests {
     fn a_dash_is_stdin() {
         assert_eq!(Input::from("-"), Input::Stdin);
         assert_eq!(Input::from("./-"), Input::File("./-".into()));
+    }
+
+    #[test]
+    fn domains_become_addresses() {
+        let url = |text: &str| domain(text).map(|d| public_url(&d)).ok();
+        assert_eq!(
+            url("Example.com").as_deref(),
+            Some("https://mcp.example.com/mcp")
+        );
+        assert_eq!(
+            url("mcp.example.com").as_deref(),
+            Some("https://mcp.example.com/mcp")
+        );
+        for bad in [
+            "",
+            "localhost",
+            "https://example.com",
+            "example.com/mcp",
+            "-a.com",
+            "a..com",
+            "10.0.0.1",
+            "a.com:80",
+        ] {
+            assert_eq!(url(bad), None, "{bad}");
+        }
     }
 }

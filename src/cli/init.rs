@@ -1,9 +1,10 @@
 //! `agentkeys init`: a new data folder.
 
+use super::args::{domain, public_url};
 use super::{Ctx, log_to_stderr};
 use crate::config::{self, Config, Flags};
 use crate::demo_set::{self, DemoSet};
-use crate::folder::{Begun, Folder, write_private};
+use crate::folder::{self, Begun, Folder, write_private};
 use crate::problem::{Exit, Problem};
 use clap::Args;
 use serde_json::json;
@@ -27,35 +28,6 @@ pub struct InitCmd {
     pub domain: Option<String>,
 }
 
-/// A host name with at least one dot, in lower case.
-fn domain(text: &str) -> Result<String, String> {
-    let text = text.to_ascii_lowercase();
-    let good = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    let numeric = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    if text.len() <= 240 && text.contains('.') && !numeric && text.split('.').all(good) {
-        Ok(text)
-    } else {
-        Err("write a domain such as example.com, without https:// and path".to_owned())
-    }
-}
-
-/// The address hosts will call.
-fn public_url(domain: &str) -> String {
-    let prefix = if domain.starts_with("mcp.") {
-        ""
-    } else {
-        "mcp."
-    };
-    format!("https://{prefix}{domain}/mcp")
-}
-
 /// Runs `init`.
 pub async fn run(cmd: &InitCmd, ctx: &Ctx) -> Result<(), Problem> {
     log_to_stderr();
@@ -63,6 +35,7 @@ pub async fn run(cmd: &InitCmd, ctx: &Ctx) -> Result<(), Problem> {
     let dir = std::path::absolute(&dir).unwrap_or(dir);
     let url = cmd.domain.as_deref().map(public_url);
     let file = dir.join(config::FILE);
+    folder::owned(&dir)?;
     // A file that is there stays as it is, so what it says must fit what is asked for.
     let config = Config::load(&dir, Flags::default())?;
     if file.exists() {
@@ -151,34 +124,4 @@ fn report(
         (None, None) => "agentkeys vendor create NAME --rail xiaozhi",
     });
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn domains_become_addresses() {
-        let url = |text: &str| domain(text).map(|d| public_url(&d)).ok();
-        assert_eq!(
-            url("Example.com").as_deref(),
-            Some("https://mcp.example.com/mcp")
-        );
-        assert_eq!(
-            url("mcp.example.com").as_deref(),
-            Some("https://mcp.example.com/mcp")
-        );
-        for bad in [
-            "",
-            "localhost",
-            "https://example.com",
-            "example.com/mcp",
-            "-a.com",
-            "a..com",
-            "10.0.0.1",
-            "a.com:80",
-        ] {
-            assert_eq!(url(bad), None, "{bad}");
-        }
-    }
 }

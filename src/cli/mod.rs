@@ -10,8 +10,10 @@ pub mod budget;
 pub mod cap;
 pub mod config;
 pub mod demo;
+pub mod deploy;
 pub mod device;
 mod doctor;
+pub mod health;
 pub mod init;
 pub mod keys;
 pub mod memory;
@@ -38,7 +40,7 @@ use crate::problem::{Exit, Problem};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use out::{ColorWhen, Out};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -131,6 +133,10 @@ pub enum Command {
     #[allow(missing_docs)]
     Wire(wire::WireCmd),
     #[allow(missing_docs)]
+    Deploy(deploy::DeployCmd),
+    #[allow(missing_docs)]
+    Health(health::HealthCmd),
+    #[allow(missing_docs)]
     Doctor(doctor::DoctorCmd),
     #[allow(missing_docs)]
     Demo(demo::DemoCmd),
@@ -174,6 +180,11 @@ impl Ctx {
         })
     }
 
+    /// The data folder, if one was named.
+    pub fn named_dir(&self) -> Option<&Path> {
+        self.dir.as_deref()
+    }
+
     /// The configuration in force, without flags of a command.
     pub fn config(&self) -> Result<Config, Problem> {
         Config::load(&self.dir()?, Flags::default())
@@ -183,6 +194,8 @@ impl Ctx {
     pub async fn open(&self) -> Result<Folder, Problem> {
         log_to_stderr();
         let dir = self.dir()?;
+        // Before the configuration, which nobody but its owner can read either.
+        crate::folder::owned(&dir)?;
         let config = Config::load(&dir, Flags::default())?;
         Folder::open(&dir, config.limits()).await
     }
@@ -276,6 +289,7 @@ fn usage(text: &str) -> Problem {
 fn dispatch(command: Command, ctx: &Ctx) -> Result<(), Problem> {
     match command {
         Command::Config(cmd) => config::run(&cmd, ctx),
+        Command::Deploy(cmd) => deploy::run(&cmd, ctx),
         Command::Policy(cmd) if cmd.is_offline() => policy::offline(&cmd, ctx),
         Command::Init(cmd) => interruptible(init::run(&cmd, ctx)),
         Command::Vendor(cmd) => interruptible(vendor::run(cmd, ctx)),
@@ -289,6 +303,7 @@ fn dispatch(command: Command, ctx: &Ctx) -> Result<(), Problem> {
         Command::Keys(cmd) => interruptible(keys::run(cmd, ctx)),
         Command::Wire(cmd) => interruptible(wire::run(cmd, ctx)),
         Command::Doctor(cmd) => interruptible(doctor::run(cmd, ctx)),
+        Command::Health(cmd) => interruptible(health::run(&cmd, ctx)),
         Command::Demo(cmd) => interruptible(demo::run(cmd, ctx)),
         Command::Accept(cmd) => interruptible(accept::run(cmd, ctx)),
         // These listen for signals themselves.

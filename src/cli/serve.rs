@@ -131,6 +131,7 @@ async fn stdio(cmd: ServeCmd, ctx: &Ctx) -> Result<(), Problem> {
 
 async fn http(cmd: ServeCmd, ctx: &Ctx) -> Result<(), Problem> {
     let dir = ctx.dir()?;
+    crate::folder::owned(&dir)?;
     let config = Config::load(&dir, cmd.flags())?;
     log(&config);
     let folder = open_or_create(&dir, &config).await?;

@@ -157,11 +157,7 @@ fn mcp_url(named: Option<&str>, config: &Config) -> String {
 
 /// Where the server listens, as this machine reaches it.
 fn here(config: &Config) -> String {
-    let mut listen = config.server.listen;
-    if listen.ip().is_unspecified() {
-        listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-    }
-    format!("http://{listen}")
+    format!("http://{}", crate::config::reached(config.server.listen))
 }
 
 /// A config that is not what it has to be.

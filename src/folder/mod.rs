@@ -8,9 +8,11 @@ mod anchor;
 mod begun;
 mod caps;
 mod log_keys;
+mod owner;
 mod tokens;
 
 pub use begun::Begun;
+pub use owner::owned;
 
 use crate::authority::found::{self, purpose};
 use crate::authority::identity::Omni;
@@ -83,6 +85,7 @@ impl Folder {
     }
 
     async fn make(dir: &Path, limits: Limits, begun: Option<Begun>) -> Result<Self, Problem> {
+        owned(dir)?;
         let there = existing(dir);
         private_dir(dir)?;
         shut_if_empty(dir)?;
@@ -130,6 +133,7 @@ impl Folder {
     }
 
     async fn opened(dir: &Path, limits: Limits, clock: Arc<dyn Clock>) -> Result<Self, Problem> {
+        owned(dir)?;
         if !ledger_path(dir).exists() {
             return Err(Problem::new(
                 Exit::Config,

@@ -4,4 +4,6 @@
 //! It knows files, addresses and how a token is spelled. It must never perform a call, nor know
 //! the ledger or the vault: whoever needs a token made asks for it elsewhere and hands it in.
 
+pub mod deploy;
+mod template;
 pub mod wire;

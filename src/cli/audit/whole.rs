@@ -52,7 +52,9 @@ pub(super) fn check(
     };
     let against = Against { trusted, since };
     let bar = bar(ctx);
-    let path = ctx.dir()?.join("ledger.sqlite");
+    let dir = ctx.dir()?;
+    crate::folder::owned(&dir)?;
+    let path = dir.join("ledger.sqlite");
     let verdict = recheck(&path, &against, |at, of| {
         bar.set_length(of);
         bar.set_position(at);

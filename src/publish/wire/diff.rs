@@ -46,7 +46,7 @@ fn masked(
 }
 
 /// The difference between two texts that hold no secret.
-fn plain(name: &str, before: Option<&str>, after: Option<&str>) -> String {
+pub fn plain(name: &str, before: Option<&str>, after: Option<&str>) -> String {
     if before == after {
         return String::new();
     }

@@ -29,6 +29,8 @@ pub struct HostFile {
     backup: Option<String>,
     /// Its mode; none when there is no file.
     mode: Option<u32>,
+    /// The mode of a file that was not there before.
+    fresh: u32,
 }
 
 /// What writing left behind.
@@ -51,6 +53,7 @@ impl HostFile {
                 text: None,
                 backup,
                 mode: None,
+                fresh: 0o600,
             });
         };
         let found = fs::metadata(&target).map_err(|e| WireError::io(Kind::Unreadable, path, &e))?;
@@ -68,6 +71,7 @@ impl HostFile {
             target,
             text: Some(text),
             mode: Some(found.permissions().mode() & 0o7777),
+            fresh: 0o600,
         })
     }
 
@@ -75,6 +79,14 @@ impl HostFile {
     #[must_use]
     pub fn private(mut self) -> Self {
         self.mode = self.mode.map(|mode| mode & 0o700);
+        self
+    }
+
+    /// The same file, for all to read when it is made: no secret goes into it, and who reads it is a
+    /// service of another user.
+    #[must_use]
+    pub const fn public(mut self) -> Self {
+        self.fresh = 0o644;
         self
     }
 
@@ -118,10 +130,7 @@ impl HostFile {
         }
         // Whoever wrote it since would lose what they wrote.
         if text(&self.target).map_err(|f| f.of(&self.path))? != self.text {
-            let flaw = Flaw::new(
-                Kind::ChangedMeanwhile,
-                "was changed while it was being wired",
-            );
+            let flaw = Flaw::new(Kind::ChangedMeanwhile, "was changed meanwhile");
             return Err(flaw.of(&self.path));
         }
         if let Some(text) = &change.after {
@@ -167,7 +176,7 @@ impl HostFile {
     }
 
     /// Owner and mode as the file has them; a new one is its folder's owner's, and nobody else's
-    /// to read, since a token goes into it.
+    /// to read, since a token goes into it, unless it is a public one.
     fn own(&self, file: &File, folder: &Path) -> Result<(), WireError> {
         let failed = |e: io::Error| WireError::io(Kind::NotWritable, &self.path, &e);
         let own = file.metadata().map_err(failed)?;
@@ -190,7 +199,7 @@ impl HostFile {
                 return Err(Flaw::new(Kind::Owner, cause).of(&self.path));
             }
         }
-        let mode = Permissions::from_mode(self.mode.unwrap_or(0o600));
+        let mode = Permissions::from_mode(self.mode.unwrap_or(self.fresh));
         file.set_permissions(mode).map_err(failed)
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use minijinja::{Environment, Value as Input};
+use minijinja::Value as Input;
 use serde_json::{Value, json};
 
 use super::change::{Backup, Change};
@@ -15,6 +15,7 @@ use super::{Access, Flaw, Kind, WireError, diff};
 use crate::authority::words::HostProfile;
 use crate::mcp::hosts;
 use crate::mcp::tools::{TOOLS, Tool};
+use crate::publish::template;
 use crate::secret::Secret;
 
 /// Where Ark's API is.
@@ -232,15 +233,9 @@ impl Entry {
             input.insert(name.to_owned(), Input::from(text));
         }
         input.insert("tools".to_owned(), Input::from(self.tools.clone()));
-        let mut room = Environment::new();
-        room.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
+        let mut room = template::room();
         room.add_filter("heredoc", |text: String| heredoc(&text));
-        let wrong = |e: minijinja::Error| Flaw::new(Kind::Template, format!("a template: {e}"));
-        let text = room
-            .render_str(template, Input::from(input))
-            .map_err(wrong)?;
-        // The renderer drops the last line end.
-        Ok(text + "\n")
+        template::render(&room, template, Input::from(input))
     }
 
     fn approval_words(&self) -> String {

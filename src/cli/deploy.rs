@@ -1,0 +1,345 @@
+//! `agentkeys deploy …`: what the machines around the server read, made to fit its configuration.
+
+use super::Ctx;
+use super::args::{domain, public_url};
+use super::out::{Tone, write_line};
+use crate::config::{Config, Flags};
+use crate::problem::{Exit, Problem};
+use crate::publish::deploy::{Bundle, Certificate, Files, Outcome, Service, Site, Watch, tunnel};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Where a service keeps its data, unless told otherwise.
+const DIR: &str = "/var/lib/agentkeys";
+
+/// Write what runs the server, stands in front of it or watches it.
+#[derive(Debug, Args)]
+#[command(
+    before_help = "Examples:
+  agentkeys deploy systemd --out /etc/systemd/system
+  agentkeys deploy caddy --out /etc/caddy
+  agentkeys deploy compose --domain example.com --out ./agentkeys",
+    after_help = "It reads agentkeys.toml of --dir, here /var/lib/agentkeys when no folder is named. With --out files are
+written without a question: what is as it has to be is left alone, what differs is shown as a
+difference, replaced, and kept beside it (.before-agentkeys). Without --out they are printed."
+)]
+pub struct DeployCmd {
+    /// What to write.
+    #[command(subcommand)]
+    pub kind: Kind,
+}
+
+/// What can be written.
+#[derive(Debug, Subcommand)]
+pub enum Kind {
+    /// A hardened systemd unit.
+    #[command(before_help = "Examples:
+  agentkeys deploy systemd --out /etc/systemd/system
+  agentkeys deploy systemd --program /usr/local/bin/agentkeys --user agentkeys")]
+    Systemd {
+        #[allow(missing_docs)]
+        #[command(flatten)]
+        to: To,
+        /// Whom it runs as; the data folder is theirs.
+        #[arg(long, value_name = "USER", default_value = "agentkeys")]
+        user: String,
+        /// The program to run [default: this one].
+        #[arg(long, value_name = "PATH")]
+        program: Option<PathBuf>,
+    },
+    /// A Containerfile: no root, no shell, a health check.
+    #[command(before_help = "Examples:
+  agentkeys deploy container --out ./image")]
+    Container {
+        #[allow(missing_docs)]
+        #[command(flatten)]
+        to: To,
+    },
+    /// A compose file: the server, and Caddy in front of it.
+    #[command(before_help = "Examples:
+  agentkeys deploy compose --domain example.com --out ./agentkeys")]
+    Compose {
+        #[allow(missing_docs)]
+        #[command(flatten)]
+        to: To,
+        #[allow(missing_docs)]
+        #[command(flatten)]
+        named: Named,
+    },
+    /// A Caddyfile; Caddy gets its certificate itself.
+    #[command(before_help = "Examples:
+  agentkeys deploy caddy --out /etc/caddy
+  agentkeys deploy caddy --certificate /etc/tls/mcp.pem --certificate-key /etc/tls/mcp.key")]
+    Caddy {
+        #[allow(missing_docs)]
+        #[command(flatten)]
+        to: To,
+        #[allow(missing_docs)]
+        #[command(flatten)]
+        named: Named,
+        #[allow(missing_docs)]
+        #[command(flatten)]
+        tls: Pair,
+    },
+    /// A site for nginx.
+    #[command(before_help = "Examples:
+  agentkeys deploy nginx --out /etc/nginx/conf.d
+  agentkeys deploy nginx --certificate /etc/tls/mcp.pem --certificate-key /etc/tls/mcp.key")]
+    Nginx {
+        #[allow(missing_docs)]
+        #[command(flatten)]
+        to: To,
+        #[allow(missing_docs)]
+        #[command(flatten)]
+        named: Named,
+        #[allow(missing_docs)]
+        #[command(flatten)]
+        tls: Pair,
+    },
+    /// The configuration of a Cloudflare Tunnel; written from documents.
+    #[command(before_help = "Examples:
+  agentkeys deploy cloudflared --tunnel 6ff42ae2-765d-4adf-8112-31c55c1551ef --out /etc/cloudflared")]
+    Cloudflared {
+        #[allow(missing_docs)]
+        #[command(flatten)]
+        to: To,
+        #[allow(missing_docs)]
+        #[command(flatten)]
+        named: Named,
+        /// The tunnel's id, as `cloudflared tunnel create` says it.
+        #[arg(long, value_name = "UUID")]
+        tunnel: String,
+    },
+    /// What Prometheus scrapes, its alerts, and a board for Grafana.
+    #[command(before_help = "Examples:
+  agentkeys deploy monitoring --out /etc/prometheus/agentkeys")]
+    Monitoring {
+        #[allow(missing_docs)]
+        #[command(flatten)]
+        to: To,
+    },
+}
+
+/// Where to.
+#[derive(Debug, Clone, Args)]
+pub struct To {
+    /// The folder to write into [default: stdout].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// Under which name.
+#[derive(Debug, Clone, Args)]
+pub struct Named {
+    /// Hosts call `https://mcp.D/mcp` (`https://D/mcp` when D begins with `mcp.`), where the
+    /// configuration does not say so.
+    #[arg(long, value_name = "D", value_parser = domain)]
+    pub domain: Option<String>,
+}
+
+/// A certificate that somebody renews.
+#[derive(Debug, Clone, Args)]
+pub struct Pair {
+    /// The certificate, PEM [default: Caddy gets one, nginx takes certbot's].
+    #[arg(long, value_name = "FILE", requires = "certificate_key")]
+    pub certificate: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    pub certificate_key: Option<PathBuf>,
+}
+
+impl Pair {
+    fn files(&self) -> Result<Option<Certificate>, Problem> {
+        let (Some(chain), Some(key)) = (&self.certificate, &self.certificate_key) else {
+            return Ok(None);
+        };
+        Ok(Some(Certificate::new(&absolute(chain)?, &absolute(key)?)?))
+    }
+}
+
+impl Kind {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Systemd { .. } => "systemd",
+            Self::Container { .. } => "container",
+            Self::Compose { .. } => "compose",
+            Self::Caddy { .. } => "caddy",
+            Self::Nginx { .. } => "nginx",
+            Self::Cloudflared { .. } => "cloudflared",
+            Self::Monitoring { .. } => "monitoring",
+        }
+    }
+
+    fn out(&self) -> Option<&Path> {
+        match self {
+            Self::Systemd { to, .. }
+            | Self::Container { to }
+            | Self::Compose { to, .. }
+            | Self::Caddy { to, .. }
+            | Self::Nginx { to, .. }
+            | Self::Cloudflared { to, .. }
+            | Self::Monitoring { to } => to.out.as_deref(),
+        }
+    }
+
+    fn bundle(&self, config: &Config, dir: &Path) -> Result<Bundle, Problem> {
+        let site = |named: &Named| {
+            let url = named.domain.as_deref().map(public_url);
+            Site::read(config, url.as_deref())
+        };
+        Ok(match self {
+            Self::Systemd { user, program, .. } => {
+                let program = match program {
+                    Some(program) => absolute(program)?,
+                    None => std::env::current_exe().map_err(|e| nameless(&e))?,
+                };
+                Bundle::Systemd(Service::new(config, dir, &program, user)?)
+            }
+            Self::Container { .. } => Bundle::Container,
+            Self::Compose { named, .. } => Bundle::Compose(site(named)?),
+            Self::Caddy { named, tls, .. } => Bundle::Caddy(site(named)?, tls.files()?),
+            Self::Nginx { named, tls, .. } => {
+                let site = site(named)?;
+                let certbot = || Certificate::of_certbot(&site.names[0]);
+                let certificate = tls.files()?.unwrap_or_else(certbot);
+                Bundle::Nginx(site, certificate)
+            }
+            Self::Cloudflared {
+                named, tunnel: id, ..
+            } => Bundle::Cloudflared(site(named)?, tunnel(id)?),
+            Self::Monitoring { .. } => Bundle::Monitoring(Watch::of(config)),
+        })
+    }
+
+    /// What an operator does once the files are where they belong.
+    fn next(&self, config: &Config, bundle: &Bundle) -> Vec<String> {
+        let mut steps = Vec::new();
+        if let Some(network) = bundle.behind_proxy()
+            && !believed(config, &network)
+        {
+            steps.push(format!(
+                "set `behind_proxy = [\"{network}\"]` under [server] in agentkeys.toml, or: agentkeys serve --behind-proxy {network}"
+            ));
+        }
+        let then: &[&str] = match self {
+            Self::Systemd { .. } => {
+                &["systemctl daemon-reload && systemctl enable --now agentkeys"]
+            }
+            Self::Container { .. } => &["podman build --format docker --tag agentkeys ."],
+            Self::Compose { .. } => &["docker compose up --detach"],
+            Self::Caddy { .. } => &["systemctl reload caddy"],
+            Self::Nginx { .. } => &["nginx -t && systemctl reload nginx"],
+            Self::Cloudflared { .. } => &["cloudflared tunnel run"],
+            Self::Monitoring { .. } => &["promtool check config prometheus.yml"],
+        };
+        steps.extend(then.iter().map(|step| (*step).to_owned()));
+        steps
+    }
+}
+
+/// Whether the server believes what comes from all of a network.
+fn believed(config: &Config, network: &str) -> bool {
+    let network = network.parse::<ipnet::IpNet>();
+    let trusted = &config.server.behind_proxy;
+    network.is_ok_and(|n| trusted.iter().any(|t| t.contains(&n)))
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Problem> {
+    std::path::absolute(path).map_err(|e| {
+        Problem::new(
+            Exit::Usage,
+            "agentkeys.usage",
+            format!("{} is no path: {e}", path.display()),
+            "name a file",
+        )
+    })
+}
+
+fn nameless(error: &std::io::Error) -> Problem {
+    Problem::new(
+        Exit::Failed,
+        "agentkeys.deploy.program_unknown",
+        format!("where this program lies cannot be found out: {error}"),
+        "name it with --program",
+    )
+}
+
+/// Runs it. The folder is not opened: only its configuration is read.
+pub fn run(cmd: &DeployCmd, ctx: &Ctx) -> Result<(), Problem> {
+    let dir = absolute(ctx.named_dir().unwrap_or(Path::new(DIR)))?;
+    let config = Config::load(&dir, Flags::default())?;
+    let bundle = cmd.kind.bundle(&config, &dir)?;
+    let next = cmd.kind.next(&config, &bundle);
+    match cmd.kind.out() {
+        Some(out) => write(ctx, cmd.kind.name(), &absolute(out)?, &bundle, &next),
+        None => print(ctx, cmd.kind.name(), &bundle, &next),
+    }
+}
+
+fn write(
+    ctx: &Ctx,
+    kind: &str,
+    folder: &Path,
+    bundle: &Bundle,
+    next: &[String],
+) -> Result<(), Problem> {
+    let files = Files::read(folder, bundle)?;
+    let diff = files.diff();
+    let done = files.write()?;
+    let answer = json!({
+        "kind": kind, "files": done.files, "changed": done.changed, "backups": done.backups,
+        "diff": diff, "behind_proxy": bundle.behind_proxy(), "next": next,
+    });
+    ctx.out.answer(&answer, || tell(ctx, &done, &diff))?;
+    next.iter().for_each(|step| ctx.out.next(step));
+    Ok(())
+}
+
+fn tell(ctx: &Ctx, done: &Outcome, diff: &str) -> Result<(), Problem> {
+    for line in diff.lines() {
+        let tone = match line.as_bytes().first() {
+            Some(b'+') => Tone::Good,
+            Some(b'-') => Tone::Bad,
+            _ => Tone::Faint,
+        };
+        let line = line.replace('\t', "    ");
+        ctx.out.painted(&ctx.out.paint(&line, tone))?;
+    }
+    for file in &done.files {
+        let word = if done.changed.contains(file) {
+            "wrote"
+        } else {
+            "is as it has to be:"
+        };
+        ctx.out.line(&format!("{word} {}", file.display()))?;
+    }
+    for backup in &done.backups {
+        let line = format!("what was there before: {}", backup.display());
+        ctx.out.line(&line)?;
+    }
+    Ok(())
+}
+
+fn print(ctx: &Ctx, kind: &str, bundle: &Bundle, next: &[String]) -> Result<(), Problem> {
+    let files = bundle.files()?;
+    let texts: serde_json::Map<_, _> = files
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), text.as_str().into()))
+        .collect();
+    let answer = json!({
+        "kind": kind, "files": [], "texts": texts, "behind_proxy": bundle.behind_proxy(), "next": next,
+    });
+    ctx.out.answer(&answer, || {
+        for (name, text) in &files {
+            if files.len() > 1 {
+                ctx.out.line(&format!("# ---- {name}"))?;
+            }
+            // What came from outside was checked; the rest is ours, tabs too.
+            write_line(text.trim_end())?;
+        }
+        Ok(())
+    })?;
+    next.iter().for_each(|step| ctx.out.next(step));
+    Ok(())
+}
