@@ -24,6 +24,7 @@ mod it {
     mod conformance;
     mod cross_rail;
     mod cut;
+    mod deploy;
     mod devices;
     mod doctor;
     mod durability;

@@ -59,7 +59,7 @@ pub(crate) fn client(
 }
 
 /// The same before it is built, for a caller that has more to say about it.
-pub(super) fn builder(url: &Url, connect: Duration, ca: &CaFile) -> ClientBuilder {
+pub(crate) fn builder(url: &Url, connect: Duration, ca: &CaFile) -> ClientBuilder {
     let mut builder = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(connect)
@@ -74,7 +74,7 @@ pub(super) fn builder(url: &Url, connect: Duration, ca: &CaFile) -> ClientBuilde
 }
 
 /// Builds it.
-pub(super) fn built(builder: ClientBuilder) -> Result<reqwest::Client, RailError> {
+pub(crate) fn built(builder: ClientBuilder) -> Result<reqwest::Client, RailError> {
     builder.build().map_err(|e| RailError::Input {
         what: "TLS set-up".to_owned(),
         cause: chain(&e),
