@@ -292,7 +292,9 @@ fn write(
         "diff": diff, "behind_proxy": bundle.behind_proxy(), "next": next,
     });
     ctx.out.answer(&answer, || tell(ctx, &done, &diff))?;
-    next.iter().for_each(|step| ctx.out.next(step));
+    for step in next {
+        ctx.out.next(step);
+    }
     Ok(())
 }
 
@@ -340,6 +342,8 @@ fn print(ctx: &Ctx, kind: &str, bundle: &Bundle, next: &[String]) -> Result<(), 
         }
         Ok(())
     })?;
-    next.iter().for_each(|step| ctx.out.next(step));
+    for step in next {
+        ctx.out.next(step);
+    }
     Ok(())
 }

@@ -70,6 +70,20 @@ fn every_example_parses() {
     });
 }
 
+#[test]
+fn every_command_of_the_page_on_deploying_parses() {
+    let page = include_str!("../../docs/deploy.md");
+    let mut seen = 0;
+    for line in page.lines().flat_map(|line| line.split(" && ")) {
+        let line = line.strip_prefix("sudo -u agentkeys ").unwrap_or(line);
+        if line.starts_with("agentkeys ") {
+            parse(shell_words(line)).unwrap_or_else(|e| panic!("{line}: {e}"));
+            seen += 1;
+        }
+    }
+    assert!(seen >= 7, "{seen}");
+}
+
 fn shell_words(line: &str) -> Vec<OsString> {
     let mut words = vec![String::new()];
     let mut quoted = false;

@@ -59,12 +59,12 @@ impl Certificate {
 }
 
 impl Site {
-    /// As a configuration has it; `named` is the public address where it has none.
+    /// As a configuration has it; `asked` is the public address where it has none.
     ///
     /// # Errors
     /// When there is no address, when one of them cannot be proxied, or when the server speaks TLS
     /// itself.
-    pub fn read(config: &Config, named: Option<&str>) -> Result<Self, DeployError> {
+    pub fn read(config: &Config, asked: Option<&str>) -> Result<Self, DeployError> {
         if config.tls != Tls::None {
             return Err(DeployError::new(
                 "agentkeys.deploy.tls_at_server",
@@ -79,7 +79,7 @@ impl Site {
                 "set a port, such as 127.0.0.1:8088",
             ));
         }
-        let public_url = public_url(config, named)?;
+        let public_url = public_url(config, asked)?;
         let (name, port) = host(&public_url)?;
         let mut names = vec![name];
         if let Some(relay) = &config.relay.public_url {
@@ -109,15 +109,15 @@ impl Site {
     }
 }
 
-fn public_url(config: &Config, named: Option<&str>) -> Result<String, DeployError> {
-    match (&config.server.public_url, named) {
-        (Some(there), Some(named)) if there.to_string() != named => Err(DeployError::new(
+fn public_url(config: &Config, asked: Option<&str>) -> Result<String, DeployError> {
+    match (&config.server.public_url, asked) {
+        (Some(there), Some(asked)) if *there != *asked => Err(DeployError::new(
             "agentkeys.deploy.name_differs",
-            format!("the server is configured as {there}, and would not answer to {named}"),
+            format!("the server is configured as {there}, and would not answer to {asked}"),
             "leave --domain out, or change server.public_url",
         )),
         (Some(there), _) => Ok(there.to_string()),
-        (None, Some(named)) => Ok(named.to_owned()),
+        (None, Some(asked)) => Ok(asked.to_owned()),
         (None, None) => Err(DeployError::new(
             "agentkeys.deploy.no_name",
             "nothing says under which name hosts call this server",

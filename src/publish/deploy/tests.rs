@@ -112,7 +112,7 @@ fn service(file: &str, dir: &str) -> Result<Service, DeployError> {
     Service::new(&config(file), Path::new(dir), program, "agentkeys")
 }
 
-fn only(bundle: Bundle) -> String {
+fn only(bundle: &Bundle) -> String {
     let mut files = bundle.files().unwrap();
     assert_eq!(files.len(), 1);
     files.remove(0).1
@@ -121,7 +121,7 @@ fn only(bundle: Bundle) -> String {
 #[test]
 fn a_unit_may_write_what_it_has_to_and_bind_low_ports_only_if_it_does() {
     let plain = service("", "/var/lib/agentkeys").unwrap();
-    let unit = only(Bundle::Systemd(plain));
+    let unit = only(&Bundle::Systemd(plain));
     for line in [
         "User=agentkeys",
         "ExecStart=/usr/bin/agentkeys serve --dir /var/lib/agentkeys",
@@ -136,7 +136,9 @@ fn a_unit_may_write_what_it_has_to_and_bind_low_ports_only_if_it_does() {
         "[tls]\nmode = \"acme\"\n",
         "[server]\nlisten = \"127.0.0.1:443\"\n",
     ] {
-        let unit = only(Bundle::Systemd(service(low, "/var/lib/agentkeys").unwrap()));
+        let unit = only(&Bundle::Systemd(
+            service(low, "/var/lib/agentkeys").unwrap(),
+        ));
         assert!(
             unit.contains("\nAmbientCapabilities=CAP_NET_BIND_SERVICE\n"),
             "{low}"
@@ -144,7 +146,7 @@ fn a_unit_may_write_what_it_has_to_and_bind_low_ports_only_if_it_does() {
         assert!(!unit.contains("PrivateUsers"), "{low}");
     }
     let file = "[audit]\nanchor = \"file\"\nanchor_file = \"/var/log/agentkeys/anchor\"\n";
-    let unit = only(Bundle::Systemd(service(file, "/srv/agent keys").unwrap()));
+    let unit = only(&Bundle::Systemd(service(file, "/srv/agent keys").unwrap()));
     assert!(
         unit.contains("\nReadWritePaths=\"/srv/agent keys\" /var/log/agentkeys\n"),
         "{unit}"
@@ -259,11 +261,9 @@ fn caddy_in_a_container_finds_the_server_by_its_name() {
     );
     assert!(caddy.contains("reverse_proxy agentkeys:8088 {"), "{caddy}");
     let compose = text("compose.yaml");
-    for (caddy_is, server_believes) in [("172.31.88.2", "\"172.31.88.2/32\"")] {
-        assert!(compose.contains(&format!("ipv4_address: {caddy_is}\n")));
-        let line = format!("AGENTKEYS_SERVER_BEHIND_PROXY: {server_believes}\n");
-        assert!(compose.contains(&line), "{compose}");
-        assert!(caddy.contains(&format!("[{server_believes}]")), "{caddy}");
-    }
+    assert!(compose.contains("ipv4_address: 172.31.88.2\n"));
+    let line = "AGENTKEYS_SERVER_BEHIND_PROXY: \"172.31.88.2/32\"\n";
+    assert!(compose.contains(line), "{compose}");
+    assert!(caddy.contains("[\"172.31.88.2/32\"]"), "{caddy}");
     assert!(compose.contains("\"8443:8443\"") && !compose.contains("\"80:80\""));
 }
