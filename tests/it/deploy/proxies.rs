@@ -11,6 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{Connector, client_async_tls_with_config};
@@ -165,7 +166,11 @@ impl Front {
 
 impl Drop for Front {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        // Not kill: nginx would leave its workers behind.
+        if let Ok(None) = self.child.try_wait() {
+            let pid = self.child.id().to_string();
+            let _ = Command::new("kill").args(["-TERM", &pid]).status();
+        }
         let _ = self.child.wait();
     }
 }
@@ -174,6 +179,7 @@ impl Drop for Front {
 fn started(mut command: Command, ready: &'static str) -> (Child, Arc<Mutex<String>>) {
     let mut child = command
         .stdin(Stdio::null())
+        .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
@@ -190,10 +196,7 @@ fn started(mut command: Command, ready: &'static str) -> (Child, Arc<Mutex<Strin
             }
         }
     });
-    if told
-        .recv_timeout(std::time::Duration::from_secs(30))
-        .is_err()
-    {
+    if told.recv_timeout(Duration::from_secs(30)).is_err() {
         let _ = child.kill();
         panic!("it did not start: {}", said.lock().unwrap());
     }
@@ -270,7 +273,7 @@ fn caddy(folder: &Path) -> (Child, Arc<Mutex<String>>) {
     assert_ne!(own, text);
     std::fs::write(&file, own).unwrap();
     let mut run = command("run");
-    run.arg("--config").arg(&file).stdout(Stdio::null());
+    run.arg("--config").arg(&file);
     started(run, "serving initial configuration")
 }
 
@@ -281,7 +284,10 @@ async fn hear(
 ) {
     let mut heard = String::new();
     while !heard.contains(wanted) {
-        let chunk = body.next().await.expect("the stream ended").unwrap();
+        // What a proxy holds back never comes.
+        let chunk = tokio::time::timeout(Duration::from_secs(20), body.next()).await;
+        let chunk = chunk.unwrap_or_else(|_| panic!("after {heard:?} nothing came"));
+        let chunk = chunk.expect("the stream ended").unwrap();
         heard += std::str::from_utf8(&chunk).unwrap();
     }
 }
