@@ -159,7 +159,14 @@ impl Metrics {
         );
         let measured = readings.iter().flat_map(|r| &r.measured);
         for (name, help, value) in measured {
-            gauge(&mut all, name, help, *value);
+            // The log only grows.
+            if *name == ready::EVENTS {
+                let events: Counter = Counter::default();
+                events.inc_by(u64::try_from(*value).unwrap_or_default());
+                all.register(*name, *help, events);
+            } else {
+                gauge(&mut all, name, help, *value);
+            }
         }
         let mut text = String::new();
         encode(&mut text, &all)?;

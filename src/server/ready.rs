@@ -23,6 +23,9 @@ const SOON_S: i64 = 14 * 86_400;
 /// How many seals may be missed before somebody should look.
 const MISSED_SEALS: i64 = 3;
 
+/// The count of events, which only grows.
+pub(super) const EVENTS: &str = "audit_events";
+
 /// How a part is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Status {
@@ -93,7 +96,7 @@ pub(super) async fn readings(app: &Arc<App>) -> Vec<Reading> {
 fn ledger(state: &Result<LogState, Refusal>) -> Reading {
     match state {
         Ok(state) => Reading::new("ledger", Status::Ok, "it answers", "").measuring(
-            "audit_events",
+            EVENTS,
             "Events in the audit log",
             whole(state.size),
         ),

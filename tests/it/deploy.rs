@@ -270,3 +270,52 @@ fn health_says_whether_a_server_is_alive() {
         (Some(8), &json!("agentkeys.health.not_alive"))
     );
 }
+
+/// The table that alerts and board are held to, against what a server really says.
+#[test]
+fn the_server_has_the_metrics_of_the_table() {
+    use agentkeys::publish::deploy::METRICS;
+    use std::collections::{BTreeMap, BTreeSet};
+    let server = super::support::Server::demo();
+    let host = server.host("magiclick");
+    host.call("agentkeys_memory_get", json!({"namespace": "travel"}));
+    host.call(
+        "agentkeys_permission_check",
+        json!({"scope": "nuke.launch"}),
+    );
+    let reply = super::support::send(server.http.get(format!("{}/metrics", server.operator)));
+    let mut said: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for line in reply.body.lines().filter(|l| !l.starts_with('#')) {
+        let (sample, _) = line.rsplit_once(' ').unwrap();
+        let (name, labels) = sample.split_once('{').unwrap_or((sample, ""));
+        let parts = ["_bucket", "_sum", "_count"];
+        let name = parts
+            .iter()
+            .find_map(|p| name.strip_suffix(p))
+            .unwrap_or(name);
+        let labels = labels.split("\",").filter_map(|l| l.split_once('='));
+        let labels = labels
+            .map(|(label, _)| label.to_owned())
+            .filter(|l| l != "le");
+        said.entry(name.to_owned()).or_default().extend(labels);
+    }
+    let mut wanted = BTreeMap::new();
+    for line in METRICS.lines().filter(|l| !l.starts_with('#')) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let labels = words
+            .get(2)
+            .map(|l| l.split(',').map(str::to_owned).collect());
+        wanted.insert(words[0].to_owned(), labels.unwrap_or_default());
+    }
+    // There is neither TLS nor an anchor here.
+    for absent in [
+        "agentkeys_certificate_expiry_timestamp_seconds",
+        "agentkeys_anchor_behind_events",
+        "agentkeys_anchor_timestamp_seconds",
+    ] {
+        if !said.contains_key(absent) {
+            assert!(wanted.remove(absent).is_some());
+        }
+    }
+    assert_eq!(said, wanted, "{}", reply.body);
+}

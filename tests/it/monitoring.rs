@@ -144,7 +144,7 @@ fn a_log_that_nobody_seals_is_told_of() {
     let audit = check(&said, "audit");
     assert_eq!(audit["status"], "ok", "{said}");
     let samples = samples(&server);
-    let events = number(&samples, "agentkeys_audit_events");
+    let events = number(&samples, "agentkeys_audit_events_total");
     assert!(events > number(&samples, "agentkeys_audit_unsealed_events"));
     assert!(samples.contains_key("agentkeys_audit_checkpoint_timestamp_seconds"));
 }
