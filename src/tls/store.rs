@@ -40,6 +40,11 @@ impl Store {
         self.dir.join(name)
     }
 
+    /// Makes the folder, if it is not there.
+    pub fn make(&self) -> Result<(), Problem> {
+        private_dir(&self.dir)
+    }
+
     /// Keeps a chain as the one to serve. What it takes the place of is kept beside it.
     pub fn keep(&self, chain: &str, key: &str) -> Result<(), Problem> {
         private_dir(&self.dir)?;
@@ -70,6 +75,11 @@ impl Store {
     pub fn write(&self, name: &str, text: &str) -> Result<(), Problem> {
         private_dir(&self.dir)?;
         replace_private(&self.path(name), text.as_bytes())
+    }
+
+    /// Whether a file is there.
+    pub fn has(&self, name: &str) -> bool {
+        self.path(name).exists()
     }
 
     /// Removes a file, if it is there.
