@@ -261,7 +261,7 @@ fn refined(kind: Kind, text: &str) -> Kind {
         {
             Kind::Dns
         }
-        Kind::Refused | Kind::Proof if says(&["connection refused", "timeout during connect"]) => {
+        Kind::Refused | Kind::Proof if says(&["connection refused", "timeout during connect", "failed to connect"]) => {
             Kind::Connection
         }
         Kind::Refused if says(&["policy forbids"]) => Kind::Rejected,
