@@ -187,10 +187,12 @@ fn refused(status: StatusCode, body: &[u8]) -> Trouble {
     trouble
 }
 
-/// Seconds to wait: a number, or a date (RFC 9110 §10.2.3).
+/// Seconds to wait: a number, or a date (RFC 9110 §10.2.3), which is one of the server's clock.
 fn retry_after(headers: &HeaderMap, now: i64) -> Option<i64> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let seconds = text.parse().ok().or_else(|| Some(date(text)? - now));
+    let theirs = || Some(now - ahead(headers, now)?);
+    let seconds = text.parse().ok();
+    let seconds = seconds.or_else(|| Some(date(text)? - theirs().unwrap_or(now)));
     seconds.map(|s: i64| s.clamp(0, MAX_RETRY_AFTER))
 }
 
@@ -254,6 +256,15 @@ mod tests {
         assert_eq!(wait("Wed, 21 Oct 2015 07:00:00 GMT"), Some(0));
         assert_eq!(wait("99999999999"), Some(MAX_RETRY_AFTER));
         assert_eq!(wait("soon"), None);
+        // By the clock it was said by.
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            (RETRY_AFTER, "Wed, 21 Oct 2015 07:28:00 GMT"),
+            (DATE, "Wed, 21 Oct 2015 07:27:00 GMT"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        assert_eq!(retry_after(&headers, 1_445_412_000), Some(60));
     }
 
     #[test]

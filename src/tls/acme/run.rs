@@ -214,11 +214,10 @@ impl Acme {
             got => got,
         };
         let (chain, pem, key) = got.map_err(|trouble| match http.heard().clocks() {
-            Some(clocks) if trouble.kind != Kind::RateLimited => Trouble::new(
-                if matches!(trouble.kind, Kind::Unreachable | Kind::Nonce) { Kind::Clock } else { trouble.kind },
-                format!("{}; {clocks}", trouble.cause),
-            )
-            .until(trouble.not_before),
+            Some(clocks) if trouble.kind != Kind::RateLimited => {
+                let cause = format!("{}; {clocks}", trouble.cause);
+                Trouble::new(trouble.kind, cause).until(trouble.not_before)
+            }
             _ => trouble,
         })?;
         Ok(Issued {

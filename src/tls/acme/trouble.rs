@@ -257,7 +257,7 @@ fn refined(kind: Kind, text: &str) -> Kind {
     let says = |words: &[&str]| words.iter().any(|w| text.contains(w));
     match kind {
         Kind::Refused | Kind::Connection | Kind::Proof
-            if says(&["nxdomain", "no valid ip addresses", "no such host", "no ips found", "servfail", "no valid a records"]) =>
+            if says(&["nxdomain", "no valid ip addresses", "no such host", "could not resolve", "no ips found", "servfail", "no valid a records"]) =>
         {
             Kind::Dns
         }

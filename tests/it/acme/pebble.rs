@@ -377,13 +377,21 @@ impl Place {
         Serving { child, lines }
     }
 
-    /// The rows about certificates, oldest first: tool, verdict and reason.
+    /// The rows about certificates.
     pub(crate) fn rows(&self) -> Vec<(String, String, String)> {
-        let rows = self.house.events(&[]);
-        let rows = rows.iter().filter(|r| r["tool"].as_str().unwrap().starts_with("tls."));
-        let field = |row: &Value, key: &str| row[key].as_str().unwrap().to_owned();
-        rows.map(|r| (field(r, "tool"), field(r, "verdict"), field(r, "reason"))).collect()
+        rows(&self.dir())
     }
+}
+
+/// The rows about certificates, oldest first: tool, verdict and reason.
+pub(crate) fn rows(dir: &Path) -> Vec<(String, String, String)> {
+    let listed = run_in(dir, &["audit", "list", "--limit", "10000"]);
+    let lines = text(&listed.stdout);
+    let rows = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let field = |row: &Value, key: &str| row[key].as_str().unwrap().to_owned();
+    rows.filter(|r| r["tool"].as_str().unwrap().starts_with("tls."))
+        .map(|r| (field(&r, "tool"), field(&r, "verdict"), field(&r, "reason")))
+        .collect()
 }
 
 /// A running server. Killed when dropped.
@@ -418,12 +426,4 @@ impl Drop for Serving {
 pub(crate) fn answers(client: &reqwest::Client, host: &str, port: u16) -> bool {
     let request = client.get(format!("https://{host}:{port}/healthz")).send();
     wait(request).is_ok_and(|response| response.status() == 200)
-}
-
-/// Runs a command on a folder that need not be there.
-pub(crate) fn in_empty(dir: &Path, env: &[(String, String)], args: &[&str]) -> Output {
-    if env.is_empty() {
-        return run_in(dir, args);
-    }
-    command(dir).args(args).arg("--json").envs(env.iter().cloned()).output().unwrap()
 }
