@@ -1,11 +1,12 @@
 //! `agentkeys init`: a new data folder.
 
 use super::{Ctx, log_to_stderr};
-use crate::config::{self, Config, Flags};
+use crate::config::{self, Config, Flags, PublicHost};
 use crate::demo_set::{self, DemoSet};
 use crate::folder::{Begun, Folder, write_private};
 use crate::problem::{Exit, Problem};
 use clap::Args;
+use ipnet::IpNet;
 use serde_json::json;
 use std::path::Path;
 
@@ -15,7 +16,8 @@ use std::path::Path;
     before_help = "Examples:
   agentkeys init
   agentkeys init --demo
-  agentkeys init --domain example.com --dir /var/lib/agentkeys",
+  agentkeys init --domain example.com --dir /var/lib/agentkeys
+  agentkeys init --domain example.com --behind-proxy 10.0.0.0/8",
     after_help = "A run that was cut off is gone on with by running it again."
 )]
 pub struct InitCmd {
@@ -23,8 +25,40 @@ pub struct InitCmd {
     #[arg(long)]
     pub demo: bool,
     /// Hosts will call `https://mcp.D/mcp` (`https://D/mcp` when D begins with `mcp.`).
+    /// The server speaks TLS at port 443 with a certificate from Let's Encrypt.
     #[arg(long, value_name = "D", value_parser = domain)]
     pub domain: Option<String>,
+    /// Where Let's Encrypt may write when something is wrong.
+    #[arg(long, value_name = "E", requires = "domain")]
+    pub email: Option<String>,
+    /// Another name for xiaozhi's endpoint, which refuses those with "key" or "call" in them.
+    #[arg(long, value_name = "D", value_parser = domain, requires = "domain")]
+    pub relay_domain: Option<String>,
+    /// The networks of a proxy that speaks TLS in front, in the server's place.
+    #[arg(
+        long,
+        value_name = "CIDR",
+        value_delimiter = ',',
+        requires = "domain",
+        conflicts_with = "email"
+    )]
+    pub behind_proxy: Vec<IpNet>,
+}
+
+impl InitCmd {
+    /// The file of this host.
+    fn file(&self, url: Option<&str>) -> String {
+        let relay = self.relay_domain.as_ref();
+        let relay = relay.map(|domain| format!("https://{domain}/mcp_endpoint/mcp/"));
+        let proxies: Vec<_> = self.behind_proxy.iter().map(ToString::to_string).collect();
+        let host = url.map(|url| PublicHost {
+            url,
+            relay_url: relay.as_deref(),
+            email: self.email.as_deref(),
+            behind_proxy: &proxies,
+        });
+        config::default_file(host.as_ref())
+    }
 }
 
 /// A host name with at least one dot, in lower case.
@@ -76,14 +110,17 @@ pub async fn run(cmd: &InitCmd, ctx: &Ctx) -> Result<(), Problem> {
             .note("An earlier run was cut off here; this one goes on with it.");
     }
     if !file.exists() {
-        write_private(&file, config::default_file(url.as_deref()).as_bytes())?;
+        write_private(&file, cmd.file(url.as_deref()).as_bytes())?;
+        // A relay's name that would be refused is said now, and not when the server starts.
+        Config::load(&dir, Flags::default())?;
     }
     let demo = if cmd.demo {
         Some(demo_set::create(&folder.authority, &folder.operator()).await?)
     } else {
         None
     };
-    report(ctx, &folder, &file, url.as_deref(), demo.as_ref())?;
+    let behind = !cmd.behind_proxy.is_empty();
+    report(ctx, &folder, &file, url.as_deref(), behind, demo.as_ref())?;
     // Not before: of an answer that nobody got, another run gives the tokens anew.
     folder.finish()
 }
@@ -111,6 +148,7 @@ fn report(
     folder: &Folder,
     file: &Path,
     url: Option<&str>,
+    behind: bool,
     demo: Option<&DemoSet>,
 ) -> Result<(), Problem> {
     let out = ctx.out;
@@ -144,6 +182,9 @@ fn report(
         out.note("These tokens are shown this once; only their hashes are kept.");
         Ok(())
     })?;
+    if url.is_some_and(|_| !behind) {
+        out.note("Let the names lead to this machine and open ports 80 and 443; `agentkeys tls issue --staging` rehearses the certificate.");
+    }
     out.note("Back up keys/root.key: without it nothing in this folder can be opened.");
     out.next(match (demo, url) {
         (Some(_), _) => "agentkeys demo cross-rail",

@@ -26,6 +26,8 @@ use tokio_rustls::TlsAcceptor;
 pub(crate) enum Fault {
     /// An answer that is no answer, and when to come back.
     Status(u16, Option<String>),
+    /// A refusal with this type (RFC 8555 §6.7) and reason.
+    Refusal(&'static str, &'static str),
     /// Nothing, for ever.
     Hang,
     /// Half an answer.
@@ -107,10 +109,6 @@ impl Faults {
         self.shared.faults.lock().unwrap().push((path, fault, times));
     }
 
-    pub(crate) fn clear(&self) {
-        self.shared.faults.lock().unwrap().clear();
-    }
-
     /// Waits until a fault was met.
     #[track_caller]
     pub(crate) fn met(&self) -> String {
@@ -161,6 +159,13 @@ async fn answer(
             if let Some(when) = retry_after {
                 response.headers_mut().insert("retry-after", when.parse().unwrap());
             }
+            return Ok(response);
+        }
+        Some(Fault::Refusal(word, reason)) => {
+            let kind = format!("urn:ietf:params:acme:error:{word}");
+            let problem = serde_json::json!({"type": kind, "detail": reason, "status": 403});
+            let mut response = Response::new(Body::from(problem.to_string()));
+            *response.status_mut() = StatusCode::FORBIDDEN;
             return Ok(response);
         }
         Some(Fault::Hang) => std::future::pending::<()>().await,

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -38,10 +39,19 @@ impl Edition {
     }
 }
 
-/// A port nobody listens at.
+/// A port nobody listens at: below those that the kernel gives to whoever asks for any.
 pub(crate) fn free_port() -> u16 {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    socket.local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 10_000 + u16::try_from(std::process::id() % 200).unwrap() * 100;
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 2_000;
+        // Both kinds: the DNS server needs them.
+        let bound = std::net::TcpListener::bind(("127.0.0.1", port));
+        let bound_too = std::net::UdpSocket::bind(("127.0.0.1", port));
+        if bound.is_ok() && bound_too.is_ok() {
+            return port;
+        }
+    }
 }
 
 /// The certificates of the ACME server's own address.
@@ -73,6 +83,7 @@ impl Own {
 /// A running pebble. Killed when dropped.
 pub(crate) struct Pebble {
     temp: tempfile::TempDir,
+    edition: Edition,
     bin: PathBuf,
     env: Vec<(String, String)>,
     pub(crate) own: Own,
@@ -102,6 +113,7 @@ impl Pebble {
         let own = Own::make();
         let client = reqwest::Client::builder()
             .no_proxy()
+            .user_agent("agentkeys-tests")
             .tls_certs_merge(vec![
                 reqwest::Certificate::from_pem(own.ca.as_bytes()).unwrap(),
             ])
@@ -109,6 +121,7 @@ impl Pebble {
             .unwrap();
         let mut pebble = Self {
             temp: tempfile::tempdir().unwrap(),
+            edition,
             bin,
             env: env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
             own,
@@ -156,18 +169,14 @@ impl Pebble {
             let log_too = log.try_clone().unwrap();
             command.stdin(Stdio::null()).stdout(log).stderr(log_too).spawn().unwrap()
         };
-        let dns = quiet(Command::new(self.bin.join("pebble-challtestsrv")).args([
-            "-management",
-            &loopback(self.dns_management),
-            "-dns01",
-            &loopback(self.dns),
-            "-http01=",
-            "-https01=",
-            "-tlsalpn01=",
-            "-defaultIPv4",
-            "127.0.0.1",
-            "-defaultIPv6=",
-        ]));
+        let mut dns = Command::new(self.bin.join("pebble-challtestsrv"));
+        dns.args(["-management", &loopback(self.dns_management)]);
+        dns.args(["-http01=", "-https01=", "-tlsalpn01=", "-defaultIPv6="]);
+        match self.edition {
+            Edition::Stable => dns.args(["-dns01", &loopback(self.dns)]),
+            Edition::Unstable => dns.args(["-doh=", "-dnsserver", &loopback(self.dns)]),
+        };
+        let dns = quiet(&mut dns);
         let pebble = quiet(
             Command::new(self.bin.join("pebble"))
                 .arg("-config")
@@ -317,6 +326,16 @@ impl Place {
     /// The path of a file under `tls/`.
     pub(crate) fn tls(&self, name: &str) -> PathBuf {
         self.dir().join("tls").join(name)
+    }
+
+    /// A folder that is not there yet.
+    pub(crate) fn empty(pebble: &Pebble, more: &[(&str, &str)]) -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        let init = Value::Null;
+        Self {
+            house: House { temp, init },
+            env: pebble.settings(more),
+        }
     }
 
     fn command(&self, args: &[&str]) -> Command {

@@ -97,9 +97,13 @@ impl Worker {
     /// Opens the door where proofs are looked for.
     pub(crate) fn open(&mut self, pebble: &Pebble) {
         let listen = ([127, 0, 0, 1], pebble.tls).into();
-        let beside = Answering::beside(&self.folder.dir, &self.config, &self.names, listen);
-        self.answering = Some(wait(beside).unwrap());
-        assert!(self.answering.as_ref().unwrap().is_ours());
+        let beside = || {
+            let beside = Answering::beside(&self.folder.dir, &self.config, &self.names, listen);
+            wait(beside).unwrap()
+        };
+        // The one before this may still hold the folder's lock for a moment.
+        let ours = std::iter::repeat_with(beside).find(Answering::is_ours);
+        self.answering = ours;
     }
 
     /// And shuts it.
