@@ -32,7 +32,7 @@ pub struct InitCmd {
     #[arg(long, value_name = "E", requires = "domain")]
     pub email: Option<String>,
     /// Another name for xiaozhi's endpoint, which refuses those with "key" or "call" in them.
-    #[arg(long, value_name = "D", value_parser = domain, requires = "domain")]
+    #[arg(long, value_name = "D", value_parser = relay_domain, requires = "domain")]
     pub relay_domain: Option<String>,
     /// The networks of a proxy that speaks TLS in front, in the server's place.
     #[arg(
@@ -49,7 +49,7 @@ impl InitCmd {
     /// The file of this host.
     fn file(&self, url: Option<&str>) -> String {
         let relay = self.relay_domain.as_ref();
-        let relay = relay.map(|domain| format!("https://{domain}/mcp_endpoint/mcp/"));
+        let relay = relay.map(|domain| format!("https://{domain}"));
         let proxies: Vec<_> = self.behind_proxy.iter().map(ToString::to_string).collect();
         let host = url.map(|url| PublicHost {
             url,
@@ -77,6 +77,17 @@ fn domain(text: &str) -> Result<String, String> {
         Ok(text)
     } else {
         Err("write a domain such as example.com, without https:// and path".to_owned())
+    }
+}
+
+/// A host name that xiaozhi takes.
+fn relay_domain(text: &str) -> Result<String, String> {
+    let text = domain(text)?;
+    match config::forbidden_at_xiaozhi(&text) {
+        Some(word) => Err(format!(
+            "xiaozhi refuses names with \"{word}\" in them; use another"
+        )),
+        None => Ok(text),
     }
 }
 
@@ -111,8 +122,6 @@ pub async fn run(cmd: &InitCmd, ctx: &Ctx) -> Result<(), Problem> {
     }
     if !file.exists() {
         write_private(&file, cmd.file(url.as_deref()).as_bytes())?;
-        // A relay's name that would be refused is said now, and not when the server starts.
-        Config::load(&dir, Flags::default())?;
     }
     let demo = if cmd.demo {
         Some(demo_set::create(&folder.authority, &folder.operator()).await?)

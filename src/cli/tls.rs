@@ -144,7 +144,10 @@ impl Work {
         let until = state.last.as_ref().and_then(|last| last.not_before);
         match until.filter(|until| *until > self.desk.acme.now()) {
             Some(until) => {
-                let cause = format!("the authority does not want to be asked before {}", time(until));
+                let cause = format!(
+                    "the authority does not want to be asked before {}",
+                    time(until)
+                );
                 Err(Trouble::new(Kind::RateLimited, cause).into())
             }
             None => Ok(()),
@@ -169,8 +172,12 @@ async fn rehearse(ctx: &Ctx) -> Result<(), Problem> {
     };
     let facts = work.obtain(wanted).await?;
     ctx.out.answer(&answer(&facts, false, true), || {
-        ctx.out.line(&format!("the rehearsal went well for {}", facts.names.join(", ")))?;
-        ctx.out.note("Nothing was kept: certificates of a rehearsal are trusted by nobody.");
+        ctx.out.line(&format!(
+            "the rehearsal went well for {}",
+            facts.names.join(", ")
+        ))?;
+        ctx.out
+            .note("Nothing was kept: certificates of a rehearsal are trusted by nobody.");
         ctx.out.next("agentkeys tls issue");
         Ok(())
     })
@@ -213,7 +220,8 @@ async fn get(ctx: &Ctx, mut work: Work, force: bool) -> Result<(), Problem> {
     };
     let facts = work.obtain(wanted).await?;
     ctx.out.answer(&answer(&facts, true, false), || {
-        ctx.out.line(&format!("got a certificate for {}", facts.names.join(", ")))?;
+        ctx.out
+            .line(&format!("got a certificate for {}", facts.names.join(", ")))?;
         fields(ctx, &facts)?;
         ctx.out.next("agentkeys serve");
         Ok(())
@@ -238,7 +246,9 @@ async fn revoke(ctx: &Ctx, reason: Reason, yes: bool) -> Result<(), Problem> {
     let revoked = &chain.facts.fingerprint;
     let mut value = json!({"revoked": revoked, "reason": reason.as_str()});
     if reason == Reason::CessationOfOperation {
-        return ctx.out.answer(&value, || ctx.out.line("the certificate is revoked"));
+        return ctx
+            .out
+            .answer(&value, || ctx.out.line("the certificate is revoked"));
     }
     // Hosts must not be left with one that is refused.
     let wanted = Wanted {
@@ -249,7 +259,8 @@ async fn revoke(ctx: &Ctx, reason: Reason, yes: bool) -> Result<(), Problem> {
     let facts = work.obtain(wanted).await?;
     value["replaced_by"] = answer(&facts, true, false);
     ctx.out.answer(&value, || {
-        ctx.out.line("the certificate is revoked, and another with a new key is here")?;
+        ctx.out
+            .line("the certificate is revoked, and another with a new key is here")?;
         fields(ctx, &facts)
     })
 }

@@ -165,9 +165,19 @@ pub fn default_file(host: Option<&PublicHost<'_>>) -> String {
     let text = |key: &str, value: &str| format!("{key} = {}", toml::Value::from(value));
     let mut file = DEFAULT_FILE.to_owned();
     if let Some(url) = host.relay_url {
-        file = set(&file, "[relay]", "# public_url = \"\"", &text("public_url", url));
+        file = set(
+            &file,
+            "[relay]",
+            "# public_url = \"\"",
+            &text("public_url", url),
+        );
     }
-    file = set(&file, "[server]", "# public_url = \"\"", &text("public_url", host.url));
+    file = set(
+        &file,
+        "[server]",
+        "# public_url = \"\"",
+        &text("public_url", host.url),
+    );
     if !host.behind_proxy.is_empty() {
         let proxies = toml::Value::from(host.behind_proxy.to_vec());
         let line = format!("behind_proxy = {proxies}");

@@ -114,9 +114,8 @@ fn the_file_of_a_public_host_has_what_it_needs() {
         url: "https://mcp.example.com/mcp",
         ..PublicHost::default()
     };
-    let read = |host: &PublicHost<'_>| {
-        config(&default_file(Some(host)), &[], Flags::default()).unwrap()
-    };
+    let read =
+        |host: &PublicHost<'_>| config(&default_file(Some(host)), &[], Flags::default()).unwrap();
     let plain = read(&host);
     let url = plain.server.public_url.unwrap();
     assert_eq!(url.host(), Some("mcp.example.com"));
@@ -125,13 +124,15 @@ fn the_file_of_a_public_host_has_what_it_needs() {
     assert!(matches!(plain.tls, Tls::Acme(acme) if acme.email.is_none()));
 
     let more = read(&PublicHost {
-        relay_url: Some("https://relay.example.com/mcp_endpoint/mcp/"),
+        relay_url: Some("https://relay.example.com"),
         email: Some("ops@example.com"),
         ..host
     });
     let relay = more.relay.public_url.unwrap();
     assert_eq!(relay.host(), Some("relay.example.com"));
-    assert!(matches!(more.tls, Tls::Acme(acme) if acme.email.as_deref() == Some("ops@example.com")));
+    assert!(
+        matches!(more.tls, Tls::Acme(acme) if acme.email.as_deref() == Some("ops@example.com"))
+    );
 
     let proxies = ["10.0.0.0/8".to_owned()];
     let behind = read(&PublicHost {

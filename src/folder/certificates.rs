@@ -20,6 +20,12 @@ impl Folder {
         let now = Arc::new(move || clock.now_ms().div_euclid(1000));
         let acme = Acme::new(&self.dir, config, names, now, tell);
         let authority = Arc::clone(&self.authority);
-        Desk::new(acme, authority, self.root.clone(), Arc::new(SystemEntropy), by)
+        Desk::new(
+            acme,
+            authority,
+            self.root.clone(),
+            Arc::new(SystemEntropy),
+            by,
+        )
     }
 }

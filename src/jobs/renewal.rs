@@ -42,7 +42,9 @@ pub struct Desk {
 
 impl std::fmt::Debug for Desk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Desk").field("acme", &self.acme).finish_non_exhaustive()
+        f.debug_struct("Desk")
+            .field("acme", &self.acme)
+            .finish_non_exhaustive()
     }
 }
 
@@ -161,13 +163,22 @@ impl Desk {
     async fn ask(&mut self, live: &Chain, state: &mut State) {
         let said = self.acme.window(live).await;
         if let Err(trouble) = &said {
-            tracing::debug!(cause = trouble.cause, "the authority does not say when to renew");
+            tracing::debug!(
+                cause = trouble.cause,
+                "the authority does not say when to renew"
+            );
         }
         let fingerprint = &live.facts.fingerprint;
         let (now, random) = (self.acme.now(), self.random());
         let said = said.ok().flatten();
         let before = state.window.take();
-        state.window = Some(Window::heard(before.as_ref(), fingerprint, said, now, random));
+        state.window = Some(Window::heard(
+            before.as_ref(),
+            fingerprint,
+            said,
+            now,
+            random,
+        ));
         self.save(state);
     }
 
@@ -204,7 +215,7 @@ impl Desk {
         })
         .await?;
         self.acme.keep(&issued)?;
-        state.succeeded();
+        state.succeeded(self.acme.now());
         self.save(&state);
         Ok(facts)
     }
@@ -226,7 +237,11 @@ impl Desk {
     }
 
     /// Revokes what is kept.
-    pub async fn revoke(&self, chain: &Chain, reason: crate::tls::acme::Reason) -> Result<(), Trouble> {
+    pub async fn revoke(
+        &self,
+        chain: &Chain,
+        reason: crate::tls::acme::Reason,
+    ) -> Result<(), Trouble> {
         self.record(CertificateEvent::Revoked {
             fingerprint: chain.facts.fingerprint.clone(),
             reason: reason.as_str(),
@@ -242,14 +257,18 @@ impl Desk {
         };
         let call = Call::Admin(Box::new(AdminCall::Certificate(event)));
         let done = self.authority.perform(&operator, call).await;
-        done.map(|_| ()).map_err(|refusal| Trouble::new(Kind::Record, refusal.cause.message()))
+        done.map(|_| ())
+            .map_err(|refusal| Trouble::new(Kind::Record, refusal.cause.message()))
     }
 
     fn save(&mut self, state: &State) {
         self.unsaved = match state.save(&self.acme.store) {
             Ok(()) => None,
             Err(trouble) => {
-                tracing::error!(cause = trouble.cause, "what happened to the certificate is not kept");
+                tracing::error!(
+                    cause = trouble.cause,
+                    "what happened to the certificate is not kept"
+                );
                 Some(state.clone())
             }
         };
@@ -299,9 +318,23 @@ fn tell(done: &Done, desk: &Desk) {
             };
             let why = why.as_str();
             if live.is_some_and(|facts| facts.holds_at(desk.acme.now())) {
-                tracing::warn!(code, cause, fix, why, again_in_seconds = again, "no new certificate; the one that is served stays");
+                tracing::warn!(
+                    code,
+                    cause,
+                    fix,
+                    why,
+                    again_in_seconds = again,
+                    "no new certificate; the one that is served stays"
+                );
             } else {
-                tracing::error!(code, cause, fix, why, again_in_seconds = again, "no certificate: hosts cannot connect");
+                tracing::error!(
+                    code,
+                    cause,
+                    fix,
+                    why,
+                    again_in_seconds = again,
+                    "no certificate: hosts cannot connect"
+                );
             }
         }
         Done::Rested { .. } | Done::Asked => {}

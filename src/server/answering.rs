@@ -27,8 +27,10 @@ impl Answering {
         listen: SocketAddr,
     ) -> Result<Self, Problem> {
         // The server of this folder shares the files with us and holds the port.
-        let Ok(lock) = lock::FolderLock::take(dir) else {
-            return Ok(Self { stop: None });
+        let lock = match lock::FolderLock::take(dir) {
+            Ok(lock) => lock,
+            Err(problem) if problem.code == lock::TAKEN => return Ok(Self { stop: None }),
+            Err(problem) => return Err(problem),
         };
         let store = Store::of(dir);
         let (address, setting) = match acme.challenge {
@@ -36,7 +38,9 @@ impl Answering {
             Challenge::TlsAlpn01 => (listen, "server.listen"),
             Challenge::Dns01 => return Ok(Self { stop: None }),
         };
-        let socket = TcpListener::bind(address).await.map_err(|e| taken(setting, address, &e))?;
+        let socket = TcpListener::bind(address)
+            .await
+            .map_err(|e| taken(setting, address, &e))?;
         let listener = match acme.challenge {
             Challenge::TlsAlpn01 => {
                 let certificates = Certificates::new(names.to_vec(), Some(store));

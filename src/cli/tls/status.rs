@@ -1,11 +1,11 @@
 //! `agentkeys tls status`: what is served, and what is wrong with it. Asks nobody.
 
 use super::{names, time};
+use crate::authority::ports::Clock as _;
 use crate::cli::Ctx;
 use crate::cli::out::Tone;
 use crate::config::{Config, Tls};
 use crate::folder::system::SystemClock;
-use crate::authority::ports::Clock as _;
 use crate::problem::Problem;
 use crate::tls::acme::{Acme, Known, State, Step, plan};
 use crate::tls::{Facts, Looked, PemFiles};
@@ -55,7 +55,12 @@ pub(super) async fn run(ctx: &Ctx) -> Result<(), Problem> {
     let (dir, config) = (ctx.dir()?, ctx.config()?);
     let found = tokio::task::spawn_blocking(move || look(&dir, &config)).await;
     let found = found.map_err(|e| {
-        Problem::new(crate::problem::Exit::Failed, "agentkeys.runtime", e.to_string(), "run it again")
+        Problem::new(
+            crate::problem::Exit::Failed,
+            "agentkeys.runtime",
+            e.to_string(),
+            "run it again",
+        )
     })??;
     show(ctx, &found)
 }
@@ -100,7 +105,9 @@ fn look(dir: &Path, config: &Config) -> Result<Found, Problem> {
 fn acme_found(found: &mut Found, acme: &Acme, now: i64) -> Result<(), Problem> {
     if let Err(trouble) = acme.check() {
         let fix = trouble.kind.fix();
-        found.findings.push(Finding::new("configuration", "bad", trouble.cause, fix));
+        found
+            .findings
+            .push(Finding::new("configuration", "bad", trouble.cause, fix));
     }
     match acme.store.kept() {
         Ok(Some(chain)) => certificate_found(found, &chain.facts, acme.names(), now),
@@ -111,7 +118,12 @@ fn acme_found(found: &mut Found, acme: &Acme, now: i64) -> Result<(), Problem> {
             "run `agentkeys serve`, which gets one, or `agentkeys tls issue`",
         )),
         Err(problem) => {
-            found.findings.push(Finding::new("certificate", "bad", problem.cause, problem.fix));
+            found.findings.push(Finding::new(
+                "certificate",
+                "bad",
+                problem.cause,
+                problem.fix,
+            ));
         }
     }
     let state = State::load(&acme.store)?;
@@ -119,7 +131,12 @@ fn acme_found(found: &mut Found, acme: &Acme, now: i64) -> Result<(), Problem> {
         && state.revoked.as_ref() == Some(&facts.fingerprint)
     {
         let fix = "run `agentkeys tls issue`";
-        found.findings.push(Finding::new("revoked", "bad", "the certificate is revoked", fix));
+        found.findings.push(Finding::new(
+            "revoked",
+            "bad",
+            "the certificate is revoked",
+            fix,
+        ));
     }
     let known = Known {
         now,
@@ -172,26 +189,49 @@ fn files(acme: &Acme) -> Finding {
     }
     let (cause, fix) = (
         format!("others on this machine can read {}", open.join(", ")),
-        format!("run `chmod -R go= {}`, and `agentkeys tls revoke --reason keyCompromise` if they did", dir.display()),
+        format!(
+            "run `chmod -R go= {}`, and `agentkeys tls revoke --reason keyCompromise` if they did",
+            dir.display()
+        ),
     );
     Finding::new("files", "bad", cause, fix)
 }
 
 fn certificate_found(found: &mut Found, facts: &Facts, names: &[String], now: i64) {
     let days = (facts.not_after - now) / 86_400;
-    let missing: Vec<_> = names.iter().filter(|name| !facts.is_for(name)).cloned().collect();
-    let get = "run `agentkeys tls issue`; look at `agentkeys tls status` for what stands in the way";
+    let missing: Vec<_> = names
+        .iter()
+        .filter(|name| !facts.is_for(name))
+        .cloned()
+        .collect();
+    let get =
+        "run `agentkeys tls issue`; look at `agentkeys tls status` for what stands in the way";
     found.findings.push(if now >= facts.not_after {
-        Finding::new("certificate", "bad", format!("it ended at {}", time(facts.not_after)), get)
+        Finding::new(
+            "certificate",
+            "bad",
+            format!("it ended at {}", time(facts.not_after)),
+            get,
+        )
     } else if now < facts.not_before {
-        let cause = format!("it begins at {}, or this machine's clock is behind", time(facts.not_before));
+        let cause = format!(
+            "it begins at {}, or this machine's clock is behind",
+            time(facts.not_before)
+        );
         Finding::new("certificate", "bad", cause, "set this machine's clock")
     } else {
-        Finding::new("certificate", "ok", format!("it holds for {days} more days"), "")
+        Finding::new(
+            "certificate",
+            "ok",
+            format!("it holds for {days} more days"),
+            "",
+        )
     });
     if !missing.is_empty() {
         let cause = format!("it is not for {}", missing.join(", "));
-        found.findings.push(Finding::new("names", "bad", cause, get));
+        found
+            .findings
+            .push(Finding::new("names", "bad", cause, get));
     }
     found.facts = Some(facts.clone());
 }
@@ -218,7 +258,10 @@ fn show(ctx: &Ctx, found: &Found) -> Result<(), Problem> {
         }
         for finding in &found.findings {
             let good = finding.status == "ok";
-            let mark = out.paint(if good { "✓" } else { "✗" }, if good { Tone::Good } else { Tone::Bad });
+            let mark = out.paint(
+                if good { "✓" } else { "✗" },
+                if good { Tone::Good } else { Tone::Bad },
+            );
             let cause = crate::text::clean(&finding.cause);
             out.painted(&format!("{mark} {}: {cause}", finding.id))?;
             if !good {

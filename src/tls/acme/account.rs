@@ -35,11 +35,18 @@ pub(super) async fn open(
     };
     let kept: AccountCredentials = serde_json::from_str(&text).map_err(|e| {
         let path = store.path(&file(directory));
-        let cause = format!("{} is damaged ({e}); remove it, and another is made", path.display());
+        let cause = format!(
+            "{} is damaged ({e}); remove it, and another is made",
+            path.display()
+        );
         Trouble::new(Kind::Account, cause)
     })?;
     let builder = Account::builder_with_http(Box::new(http.clone()));
-    builder.from_credentials(kept).await.map(Some).map_err(because)
+    builder
+        .from_credentials(kept)
+        .await
+        .map(Some)
+        .map_err(because)
 }
 
 /// Makes one. The caller has seen that the folder can be written.

@@ -90,7 +90,12 @@ impl<'a> Proofs<'a> {
         let (asked, subject) = match name {
             Identifier::Dns(name) => (name.clone(), name.clone()),
             Identifier::Ip(ip) => (reverse(*ip), ip.to_string()),
-            _ => return Err(Trouble::new(Kind::Refused, "the ACME server asks about no name")),
+            _ => {
+                return Err(Trouble::new(
+                    Kind::Refused,
+                    "the ACME server asks about no name",
+                ));
+            }
         };
         let failed = |e: rcgen::Error| Trouble::new(Kind::Refused, format!("{asked}: {e}"));
         let mut params = CertificateParams::new(vec![subject]).map_err(failed)?;
@@ -100,7 +105,9 @@ impl<'a> Proofs<'a> {
         let key = KeyPair::generate().map_err(failed)?;
         let certificate = params.self_signed(&key).map_err(failed)?;
         let key = key.serialize_pem();
-        Ok(self.store.set_alpn_proof(&asked, &certificate.pem(), &key)?)
+        Ok(self
+            .store
+            .set_alpn_proof(&asked, &certificate.pem(), &key)?)
     }
 
     /// Takes every proof away: the files, and these records. Those that could not be are given back.
@@ -124,7 +131,10 @@ impl<'a> Proofs<'a> {
             return Err(Trouble::new(Kind::Config, "tls.dns_hook is not set"));
         };
         let bad = |what: String| {
-            Trouble::new(Kind::Hook, format!("{} {verb} {}: {what}", hook.display(), txt.name))
+            Trouble::new(
+                Kind::Hook,
+                format!("{} {verb} {}: {what}", hook.display(), txt.name),
+            )
         };
         let mut child = Command::new(hook)
             .args([verb, &txt.name, &txt.value])
@@ -217,11 +227,19 @@ mod tests {
         );
         let trouble = proofs.call("set", &txt("bad")).await.unwrap_err();
         assert_eq!(trouble.kind, Kind::Hook);
-        assert!(trouble.cause.ends_with("exit status: 3: no \u{fffd}[31mzone"), "{trouble}");
+        assert!(
+            trouble
+                .cause
+                .ends_with("exit status: 3: no \u{fffd}[31mzone"),
+            "{trouble}"
+        );
         let missing = Proofs {
             hook: Some(dir.path().join("nothing")),
             ..proofs
         };
-        assert_eq!(missing.call("set", &txt("x")).await.unwrap_err().kind, Kind::Hook);
+        assert_eq!(
+            missing.call("set", &txt("x")).await.unwrap_err().kind,
+            Kind::Hook
+        );
     }
 }

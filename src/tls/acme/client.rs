@@ -60,15 +60,22 @@ impl Http {
             .connect_timeout(CONNECT)
             .timeout(WHOLE)
             .user_agent(concat!("agentkeys/", env!("CARGO_PKG_VERSION")));
-        if directory.host().is_some_and(crate::rails::wire::is_loopback) {
+        if directory
+            .host()
+            .is_some_and(crate::rails::wire::is_loopback)
+        {
             builder = builder.no_proxy();
         }
         if let Some(path) = ca {
             let bad = |what: String| {
-                Trouble::new(Kind::Config, format!("tls.ca_file {}: {what}", path.display()))
+                Trouble::new(
+                    Kind::Config,
+                    format!("tls.ca_file {}: {what}", path.display()),
+                )
             };
             let pem = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
-            let certificates = Certificate::from_pem_bundle(&pem).map_err(|e| bad(e.to_string()))?;
+            let certificates =
+                Certificate::from_pem_bundle(&pem).map_err(|e| bad(e.to_string()))?;
             if certificates.is_empty() {
                 return Err(bad("there is no certificate in it".to_owned()));
             }
@@ -138,13 +145,21 @@ fn trouble(trouble: Trouble) -> Error {
 fn lost(error: &reqwest::Error) -> Error {
     let text = chain(error);
     let lower = text.to_ascii_lowercase();
-    let out_of_time = ["certificate expired", "not valid yet", "expired certificate", "notvalidyet"];
+    let out_of_time = [
+        "certificate expired",
+        "not valid yet",
+        "expired certificate",
+        "notvalidyet",
+    ];
     let kind = if out_of_time.iter().any(|w| lower.contains(w)) {
         Kind::Clock
     } else {
         Kind::Unreachable
     };
-    trouble(Trouble::new(kind, format!("the ACME server cannot be asked: {text}")))
+    trouble(Trouble::new(
+        kind,
+        format!("the ACME server cannot be asked: {text}"),
+    ))
 }
 
 fn chain(error: &reqwest::Error) -> String {
@@ -165,8 +180,7 @@ async fn bounded(mut response: reqwest::Response) -> Result<Bytes, Error> {
 
 fn is_bad_nonce(status: StatusCode, body: &[u8]) -> bool {
     let problem = || serde_json::from_slice::<instant_acme::Problem>(body).ok();
-    status == StatusCode::BAD_REQUEST
-        && problem().is_some_and(|p| said(&p).kind == Kind::Nonce)
+    status == StatusCode::BAD_REQUEST && problem().is_some_and(|p| said(&p).kind == Kind::Nonce)
 }
 
 fn refused(status: StatusCode, body: &[u8]) -> Trouble {
@@ -212,7 +226,9 @@ impl Heard {
         let ahead = self.ahead.filter(|a| a.abs() > CLOCKS_APART)?;
         let way = if ahead > 0 { "ahead of" } else { "behind" };
         let minutes = ahead.abs() / 60;
-        Some(format!("this machine's clock is {minutes} minutes {way} the ACME server's"))
+        Some(format!(
+            "this machine's clock is {minutes} minutes {way} the ACME server's"
+        ))
     }
 }
 
@@ -224,14 +240,19 @@ pub(super) fn because(error: Error) -> Trouble {
             Ok(trouble) => *trouble,
             Err(other) => {
                 let text = other.to_string();
-                let kind = if text.contains("replaces field") { Kind::Replaces } else { Kind::Unreachable };
+                let kind = if text.contains("replaces field") {
+                    Kind::Replaces
+                } else {
+                    Kind::Unreachable
+                };
                 Trouble::new(kind, format!("the ACME server is not understood: {text}"))
             }
         },
         Error::Timeout(_) => Trouble::new(Kind::Pending, "the ACME server is still at it"),
-        Error::Unsupported(what) => {
-            Trouble::new(Kind::Refused, format!("the ACME server does not know {what}"))
-        }
+        Error::Unsupported(what) => Trouble::new(
+            Kind::Refused,
+            format!("the ACME server does not know {what}"),
+        ),
         other => Trouble::new(
             Kind::Unreachable,
             format!("the ACME server is not understood: {other}"),
@@ -269,19 +290,28 @@ mod tests {
 
     #[test]
     fn a_status_says_more_than_a_body_that_is_none() {
-        let of = |status: u16, body: &str| refused(StatusCode::from_u16(status).unwrap(), body.as_bytes());
+        let of = |status: u16, body: &str| {
+            refused(StatusCode::from_u16(status).unwrap(), body.as_bytes())
+        };
         assert_eq!(of(429, "slow down").kind, Kind::RateLimited);
         assert_eq!(of(503, "<html>").kind, Kind::Unreachable);
         assert_eq!(of(403, "<html>").kind, Kind::Refused);
         assert_eq!(
-            of(403, r#"{"type":"urn:ietf:params:acme:error:caa","detail":"no"}"#).kind,
+            of(
+                403,
+                r#"{"type":"urn:ietf:params:acme:error:caa","detail":"no"}"#
+            )
+            .kind,
             Kind::Caa
         );
     }
 
     #[test]
     fn clocks_that_are_far_apart_are_told() {
-        let heard = |ahead| Heard { wait: None, ahead: Some(ahead) };
+        let heard = |ahead| Heard {
+            wait: None,
+            ahead: Some(ahead),
+        };
         assert_eq!(heard(599).clocks(), None);
         assert_eq!(
             heard(-86_400).clocks().unwrap(),

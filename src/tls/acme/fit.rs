@@ -41,7 +41,9 @@ pub(super) fn wrong(
         let minutes = (facts.not_before - now) / 60;
         return Some(Trouble::new(
             Kind::Clock,
-            format!("what was issued begins in {minutes} minutes by this machine's clock, which must be behind"),
+            format!(
+                "what was issued begins in {minutes} minutes by this machine's clock, which must be behind"
+            ),
         ));
     }
     if now >= facts.not_after {
@@ -56,9 +58,9 @@ pub(super) fn wrong(
             && facts.not_after < old.not_after
     };
     match old.filter(shorter) {
-        Some(_) if !asked.force && !asked.rehearsal && asked.profile.is_none() => {
-            unfit("what was issued ends before what there is, which is for the same names".to_owned())
-        }
+        Some(_) if !asked.force && !asked.rehearsal && asked.profile.is_none() => unfit(
+            "what was issued ends before what there is, which is for the same names".to_owned(),
+        ),
         _ => None,
     }
 }
@@ -74,7 +76,9 @@ mod tests {
     fn chain(names: &[&str], issuer: &str, from: i64, until: i64) -> Chain {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = rcgen::CertificateParams::new(names).unwrap();
-        params.distinguished_name.push(rcgen::DnType::CommonName, issuer);
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, issuer);
         let at = |day: i64| {
             let days = u32::try_from(NOW / DAY + day).unwrap();
             rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_hours(24) * days
@@ -103,10 +107,19 @@ mod tests {
         assert_eq!(of(&other, None, asked), Some(Kind::Unfit));
         let rehearsal = chain(&["a.example"], "(STAGING) Pretend Pear X1", 0, 90);
         assert_eq!(of(&rehearsal, None, asked), Some(Kind::Unfit));
-        let staging = Asked { rehearsal: true, ..asked };
+        let staging = Asked {
+            rehearsal: true,
+            ..asked
+        };
         assert_eq!(of(&rehearsal, None, staging), None);
-        assert_eq!(of(&chain(&["a.example"], "R1", 1, 90), None, asked), Some(Kind::Clock));
-        assert_eq!(of(&chain(&["a.example"], "R1", -9, -1), None, asked), Some(Kind::Clock));
+        assert_eq!(
+            of(&chain(&["a.example"], "R1", 1, 90), None, asked),
+            Some(Kind::Clock)
+        );
+        assert_eq!(
+            of(&chain(&["a.example"], "R1", -9, -1), None, asked),
+            Some(Kind::Clock)
+        );
         // Shorter than one that works for the same names.
         let short = chain(&["a.example"], "R1", 0, 6);
         assert_eq!(of(&short, Some(&good), asked), Some(Kind::Unfit));
@@ -114,7 +127,16 @@ mod tests {
         assert_eq!(of(&short, Some(&other), asked), None);
         let ended = chain(&["a.example"], "R1", -90, 0);
         assert_eq!(of(&short, Some(&ended), asked), None);
-        for on_purpose in [Asked { force: true, ..asked }, Asked { profile: Some("shortlived"), ..asked }] {
+        for on_purpose in [
+            Asked {
+                force: true,
+                ..asked
+            },
+            Asked {
+                profile: Some("shortlived"),
+                ..asked
+            },
+        ] {
             assert_eq!(of(&short, Some(&good), on_purpose), None);
         }
     }

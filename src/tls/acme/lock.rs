@@ -41,5 +41,8 @@ fn taken(file: &mut File) -> Trouble {
         Ok(_) if !pid.trim().is_empty() => format!("process {}", pid.trim()),
         _ => "another process".to_owned(),
     };
-    Trouble::new(Kind::Busy, format!("{who} is asking for a certificate already"))
+    Trouble::new(
+        Kind::Busy,
+        format!("{who} is asking for a certificate already"),
+    )
 }

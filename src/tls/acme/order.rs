@@ -29,7 +29,9 @@ pub(super) struct Kept {
 
 impl std::fmt::Debug for Kept {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Kept").field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("Kept")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
     }
 }
 
@@ -94,5 +96,8 @@ impl Kept {
 }
 
 fn made(error: &rcgen::Error) -> Trouble {
-    Trouble::new(Kind::Config, format!("the request for a certificate cannot be made: {error}"))
+    Trouble::new(
+        Kind::Config,
+        format!("the request for a certificate cannot be made: {error}"),
+    )
 }

@@ -10,7 +10,8 @@ const DAY: i64 = 86_400;
 
 /// How long after a failure the next try is: the first, the second, and so on.
 const LADDER: [i64; 24] = [
-    1, 2, 2, 5, 10, 10, 10, 20, 20, 20, 20, 30, 30, 30, 30, 60, 60, 60, 120, 120, 180, 180, 180, 360,
+    1, 2, 2, 5, 10, 10, 10, 20, 20, 20, 20, 30, 30, 30, 30, 60, 60, 60, 120, 120, 180, 180, 180,
+    360,
 ];
 
 /// After so long without success once a day is enough.
@@ -22,6 +23,10 @@ const URGENT: i64 = HOUR;
 /// Between two looks at what the authority says, twice a day, and the most that jitter takes off.
 const ASK_EVERY: i64 = 12 * HOUR;
 const JITTER: i64 = 2 * HOUR;
+
+/// The least time between two certificates without any trouble: an authority that says at once again
+/// that it is time must not be asked for ever.
+const PAUSE: i64 = 6 * HOUR;
 
 /// Lifetimes below which half of it, not a third, is left for renewal (RFC 9773 does not say; Let's
 /// Encrypt does).
@@ -115,7 +120,10 @@ pub struct Known<'a> {
 /// What to do now.
 pub fn plan(known: &Known<'_>, state: &State) -> Step {
     let now = known.now;
-    let rest = |until| Step::Rest { until, wanted: None };
+    let rest = |until| Step::Rest {
+        until,
+        wanted: None,
+    };
     let why = match known.live {
         None => Why::None,
         Some(live) => match wanted(known, live, state) {
@@ -124,7 +132,7 @@ pub fn plan(known: &Known<'_>, state: &State) -> Step {
             Err(Wait::Until(until)) => return rest(until),
         },
     };
-    let until = not_before(state, why);
+    let until = not_before(state, why, now).max(pause(known, state, why));
     if now < until {
         return Step::Rest {
             until,
@@ -134,7 +142,11 @@ pub fn plan(known: &Known<'_>, state: &State) -> Step {
     let rehearse = state.rehearse && known.staging && !known.open_order;
     Step::Get {
         why,
-        stage: if rehearse { Stage::Staging } else { Stage::Production },
+        stage: if rehearse {
+            Stage::Staging
+        } else {
+            Stage::Production
+        },
         // An authority may refuse the name of what is replaced: then without.
         replaces: state.failures == 0 && !rehearse && known.live.is_some(),
     }
@@ -148,7 +160,7 @@ enum Wait {
 /// Whether something else is wanted than what there is.
 fn wanted(known: &Known<'_>, live: &Facts, state: &State) -> Result<Why, Wait> {
     let now = known.now;
-    let (life, left) = (live.not_after - live.not_before, live.not_after - now);
+    let (whole, left) = (live.not_after - live.not_before, live.not_after - now);
     if left <= 0 {
         return Ok(Why::Expired);
     }
@@ -163,19 +175,20 @@ fn wanted(known: &Known<'_>, live: &Facts, state: &State) -> Result<Why, Wait> {
         return Err(Wait::Until(live.not_before));
     }
     // What an authority says about a certificate with so little left may be out of date.
-    if left < life / 20 {
+    if left < whole / 20 {
         return Ok(Why::EndsSoon);
     }
     let jitter = i64::try_from(known.random % JITTER.unsigned_abs()).unwrap_or(0);
     match state.window_of(&live.fingerprint) {
         None if known.account => Err(Wait::Ask),
         Some(window) if window.has_window() && now >= window.point => Ok(Why::Window),
-        Some(window) if now >= window.ask_again => Err(Wait::Ask),
-        Some(window) if window.has_window() => {
-            Err(Wait::Until(window.point.min(window.ask_again)))
+        // Nor is it asked later than that because a clock was ahead.
+        Some(window) if now >= window.ask_again || window.ask_again > now + ASK_EVERY => {
+            Err(Wait::Ask)
         }
+        Some(window) if window.has_window() => Err(Wait::Until(window.point.min(window.ask_again))),
         other => {
-            let at = live.not_after - if life < SHORT { life / 2 } else { life / 3 };
+            let at = live.not_after - whole / if whole < SHORT { 2 } else { 3 };
             if now >= at {
                 return Ok(Why::Age);
             }
@@ -185,14 +198,27 @@ fn wanted(known: &Known<'_>, live: &Facts, state: &State) -> Result<Why, Wait> {
     }
 }
 
+/// Until when the certificate that was just got has to do.
+fn pause(known: &Known<'_>, state: &State, why: Why) -> i64 {
+    match (why, known.live, state.got_at) {
+        (Why::Window | Why::Age | Why::EndsSoon, Some(live), Some(got)) if got <= known.now => {
+            got + PAUSE.min((live.not_after - live.not_before) / 4)
+        }
+        _ => i64::MIN,
+    }
+}
+
 /// When the next try may be.
-fn not_before(state: &State, why: Why) -> i64 {
-    let Some(last) = &state.last else {
+fn not_before(state: &State, why: Why, now: i64) -> i64 {
+    // A failure that is yet to come was written by a clock that has been set since.
+    let Some(last) = state.last.as_ref().filter(|last| last.at <= now) else {
         return i64::MIN;
     };
     let rung = usize::try_from(state.failures.saturating_sub(1)).unwrap_or(usize::MAX);
     let minutes = LADDER.get(rung).or(LADDER.last()).copied().unwrap_or(1);
-    let long = state.failing_since.is_some_and(|since| last.at - since > GIVING_UP);
+    let long = state
+        .failing_since
+        .is_some_and(|since| last.at - since > GIVING_UP);
     let mut wait = if long { DAY } else { minutes * MINUTE };
     if matches!(why, Why::None | Why::Expired | Why::EndsSoon | Why::Revoked) && !long {
         wait = wait.min(URGENT);
@@ -229,9 +255,8 @@ impl Window {
                 explanation: kept.and_then(|b| b.explanation.clone()),
             };
         };
-        let same = |b: &&Self| {
-            b.certificate == certificate && (b.start, b.end) == (said.start, said.end)
-        };
+        let same =
+            |b: &&Self| b.certificate == certificate && (b.start, b.end) == (said.start, said.end);
         let width = (said.end - said.start).unsigned_abs();
         let drawn = i64::try_from(random % width.max(1)).unwrap_or(0);
         Self {

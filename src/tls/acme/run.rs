@@ -1,5 +1,6 @@
 //! From nothing, or from wherever the last run was cut off, to a certificate in hand.
 
+use super::account;
 use super::challenge::Proofs;
 use super::client::{Http, Now, because};
 use super::fit::{self, Asked};
@@ -8,7 +9,6 @@ use super::order::{self, Kept};
 use super::plan::{Said, Stage};
 use super::state::State;
 use super::trouble::{Kind, Trouble, said};
-use super::account;
 use crate::config;
 use crate::tls::{Chain, Store};
 use instant_acme::{
@@ -45,7 +45,9 @@ pub struct Acme {
 
 impl std::fmt::Debug for Acme {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Acme").field("names", &self.names).finish_non_exhaustive()
+        f.debug_struct("Acme")
+            .field("names", &self.names)
+            .finish_non_exhaustive()
     }
 }
 
@@ -76,7 +78,9 @@ pub struct Issued {
 
 impl std::fmt::Debug for Issued {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Issued").field("chain", &self.chain.facts).finish_non_exhaustive()
+        f.debug_struct("Issued")
+            .field("chain", &self.chain.facts)
+            .finish_non_exhaustive()
     }
 }
 
@@ -153,7 +157,8 @@ impl Acme {
 
     /// Whether there is an account at the real authority.
     pub fn has_account(&self) -> bool {
-        self.store.has(&account::file(&self.config.directory.to_string()))
+        self.store
+            .has(&account::file(&self.config.directory.to_string()))
     }
 
     /// Unix seconds.
@@ -165,7 +170,10 @@ impl Acme {
         match stage {
             Stage::Production => Ok(&self.config.directory),
             Stage::Staging => self.config.staging.as_ref().ok_or_else(|| {
-                Trouble::new(Kind::Config, "tls.staging_directory is not set: there is nobody to rehearse with")
+                Trouble::new(
+                    Kind::Config,
+                    "tls.staging_directory is not set: there is nobody to rehearse with",
+                )
             }),
         }
     }
@@ -179,10 +187,18 @@ impl Acme {
     pub fn check(&self) -> Result<(), Trouble> {
         let bad = |what: String| Err(Trouble::new(Kind::Config, what));
         if self.names.is_empty() {
-            return bad("there is no name to get a certificate for: set server.public_url".to_owned());
+            return bad(
+                "there is no name to get a certificate for: set server.public_url".to_owned(),
+            );
         }
-        if let Some(name) = self.names.iter().find(|n| n.ends_with(".localhost") || *n == "localhost") {
-            return bad(format!("no authority issues for {name}: set server.public_url"));
+        if let Some(name) = self
+            .names
+            .iter()
+            .find(|n| n.ends_with(".localhost") || *n == "localhost")
+        {
+            return bad(format!(
+                "no authority issues for {name}: set server.public_url"
+            ));
         }
         let dns = self.config.challenge == config::Challenge::Dns01;
         let star = self.names.iter().find(|n| n.starts_with("*."));
@@ -238,7 +254,11 @@ impl Acme {
         Ok(self.store.remove(order::file(issued.stage))?)
     }
 
-    async fn attempt(&self, wanted: Wanted, http: &Http) -> Result<(Chain, String, String), Trouble> {
+    async fn attempt(
+        &self,
+        wanted: Wanted,
+        http: &Http,
+    ) -> Result<(Chain, String, String), Trouble> {
         let stage = wanted.stage;
         let directory = self.directory(stage)?.to_string();
         let profile = self.config.profile.as_deref();
@@ -250,12 +270,11 @@ impl Acme {
         };
         // Before anybody is asked: on a full disk nothing is begun.
         kept.save(&self.store, stage)?;
-        let account = match account::open(&self.store, &directory, http).await? {
-            Some(account) => account,
-            None => {
-                (self.tell)("an account is made");
-                account::make(&self.store, &directory, http, &self.config, &self.dir).await?
-            }
+        let account = if let Some(account) = account::open(&self.store, &directory, http).await? {
+            account
+        } else {
+            (self.tell)("an account is made");
+            account::make(&self.store, &directory, http, &self.config, &self.dir).await?
         };
         self.offered(&account)?;
         let (mut order, mut kept) = self.open(wanted, &account, kept).await?;
@@ -266,8 +285,12 @@ impl Acme {
             kept.save(&self.store, stage)?;
         }
         let pem = done?;
-        let chain = Chain::from_pem(pem.as_bytes(), kept.key().as_bytes())
-            .map_err(|e| Trouble::new(Kind::Unfit, format!("what was issued cannot be served: {e}")))?;
+        let chain = Chain::from_pem(pem.as_bytes(), kept.key().as_bytes()).map_err(|e| {
+            Trouble::new(
+                Kind::Unfit,
+                format!("what was issued cannot be served: {e}"),
+            )
+        })?;
         let old = self.store.kept().ok().flatten();
         let asked = Asked {
             names: &self.names,
@@ -275,7 +298,8 @@ impl Acme {
             rehearsal: stage == Stage::Staging,
             force: wanted.force,
         };
-        if let Some(trouble) = fit::wrong(&chain, old.as_ref().map(|c| &c.facts), asked, self.now()) {
+        if let Some(trouble) = fit::wrong(&chain, old.as_ref().map(|c| &c.facts), asked, self.now())
+        {
             // A clock is set, and then the same certificate is good.
             if trouble.kind != Kind::Clock {
                 self.store.remove(order::file(stage))?;
@@ -295,7 +319,11 @@ impl Acme {
         if offered.contains(&profile.as_str()) {
             return Ok(());
         }
-        let offers = if offered.is_empty() { "none".to_owned() } else { offered.join(", ") };
+        let offers = if offered.is_empty() {
+            "none".to_owned()
+        } else {
+            offered.join(", ")
+        };
         Err(Trouble::new(
             Kind::Profile,
             format!("tls.profile is {profile}, and the ACME server offers {offers}"),
@@ -328,7 +356,10 @@ impl Acme {
             kept.records = records;
             kept.save(&self.store, wanted.stage)?;
         }
-        (self.tell)(&format!("a certificate for {} is ordered", self.names.join(", ")));
+        (self.tell)(&format!(
+            "a certificate for {} is ordered",
+            self.names.join(", ")
+        ));
         let order = self.order(wanted, account).await?;
         kept.account = Some(account.id().to_owned());
         kept.url = Some(order.url().to_owned());
@@ -371,20 +402,25 @@ impl Acme {
         http: &Http,
     ) -> Result<String, Trouble> {
         let until = Instant::now() + POLL;
-        if order.state().status == OrderStatus::Pending {
-            let proofs = Proofs::new(&self.store, &self.config, &self.dir);
-            let proved = self.prove(order, kept, stage, &proofs, until, http).await;
-            kept.records = proofs.clear(&kept.records).await;
-            kept.save(&self.store, stage)?;
-            proved?;
-        }
+        let proofs = Proofs::new(&self.store, &self.config, &self.dir);
+        let proved = if order.state().status == OrderStatus::Pending {
+            let proving = self.prove(order, kept, stage, &proofs, until, http);
+            proving.await
+        } else {
+            Ok(())
+        };
+        // Those of a run that was cut off too.
+        kept.records = proofs.clear(&kept.records).await;
+        kept.save(&self.store, stage)?;
+        proved?;
         if order.state().status == OrderStatus::Ready {
             (self.tell)("the names are proved: the certificate is asked for");
             let csr = kept.csr()?;
             patiently!(order.finalize_csr(&csr))?;
         }
         if order.state().status == OrderStatus::Processing {
-            self.poll(order, until, http, |s| s != OrderStatus::Processing).await?;
+            self.poll(order, until, http, |s| s != OrderStatus::Processing)
+                .await?;
         }
         if order.state().status == OrderStatus::Invalid {
             return Err(refusal(order).await);
@@ -415,24 +451,36 @@ impl Acme {
             }
             let name = authorization.identifier().to_string();
             let challenge = authorization.challenge(proofs.kind()).ok_or_else(|| {
-                let cause = format!("the ACME server does not offer {} for {name}", self.config.challenge);
+                let cause = format!(
+                    "the ACME server does not offer {} for {name}",
+                    self.config.challenge
+                );
                 Trouble::new(Kind::Config, cause)
             })?;
             let proof = challenge.key_authorization();
             let identifier = challenge.identifier().identifier.clone();
             open.push((identifier, challenge.token.clone(), proof));
         }
-        kept.records.extend(open.iter().filter_map(|(name, _, proof)| proofs.record(name, proof)));
+        kept.records.extend(
+            open.iter()
+                .filter_map(|(name, _, proof)| proofs.record(name, proof)),
+        );
         kept.save(&self.store, stage)?;
         for (name, token, proof) in &open {
             proofs.set(name, token, proof).await?;
         }
         if self.config.challenge == config::Challenge::Dns01 && !open.is_empty() {
             let wait = self.config.dns_wait;
-            (self.tell)(&format!("the records are set: {} s until the world sees them", wait.as_secs()));
+            (self.tell)(&format!(
+                "the records are set: {} s until the world sees them",
+                wait.as_secs()
+            ));
             sleep(wait).await;
         }
-        (self.tell)(&format!("the ACME server looks for the proofs ({})", self.config.challenge));
+        (self.tell)(&format!(
+            "the ACME server looks for the proofs ({})",
+            self.config.challenge
+        ));
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
             let mut authorization = authorization.map_err(because)?;
@@ -446,8 +494,13 @@ impl Acme {
             }
         }
         let dns = self.config.challenge == config::Challenge::Dns01;
-        let until = if dns { until + self.config.dns_wait } else { until };
-        self.poll(order, until, http, |s| s != OrderStatus::Pending).await?;
+        let until = if dns {
+            until + self.config.dns_wait
+        } else {
+            until
+        };
+        self.poll(order, until, http, |s| s != OrderStatus::Pending)
+            .await?;
         if order.state().status == OrderStatus::Invalid {
             return Err(refusal(order).await);
         }
@@ -495,7 +548,9 @@ impl Acme {
                 start: info.suggested_window.start.unix_timestamp(),
                 end: info.suggested_window.end.unix_timestamp(),
                 wait: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
-                explanation: info.explanation_url.map(|url| crate::text::clean_to(&url, 200)),
+                explanation: info
+                    .explanation_url
+                    .map(|url| crate::text::clean_to(&url, 200)),
             })),
             Err(Error::Unsupported(_)) => Ok(None),
             Err(error) => Err(because(error)),
@@ -509,7 +564,10 @@ impl Acme {
         let directory = self.config.directory.to_string();
         let account = account::open(&self.store, &directory, &http).await?;
         let account = account.ok_or_else(|| {
-            Trouble::new(Kind::Account, "there is no account at that authority, which alone may revoke it")
+            Trouble::new(
+                Kind::Account,
+                "there is no account at that authority, which alone may revoke it",
+            )
         })?;
         let reason = match reason {
             Reason::Unspecified => RevocationReason::Unspecified,
@@ -556,7 +614,11 @@ async fn refusal(order: &mut Order) -> Trouble {
             continue;
         }
         let name = authorization.identifier().to_string();
-        for error in authorization.challenges.iter().filter_map(|c| c.error.as_ref()) {
+        for error in authorization
+            .challenges
+            .iter()
+            .filter_map(|c| c.error.as_ref())
+        {
             let trouble = said(error);
             kind.get_or_insert(trouble.kind);
             causes.push(format!("{name}: {}", trouble.cause));
@@ -567,22 +629,31 @@ async fn refusal(order: &mut Order) -> Trouble {
     }
     match &order.state().error {
         Some(problem) => said(problem),
-        None => Trouble::new(Kind::Refused, "the order came to nothing, and the ACME server does not say why"),
+        None => Trouble::new(
+            Kind::Refused,
+            "the order came to nothing, and the ACME server does not say why",
+        ),
     }
 }
 
 /// Whether a server said of an order what it will say again.
 const fn is_final(kind: Kind) -> bool {
-    matches!(kind, Kind::Refused | Kind::Proof | Kind::Account | Kind::Rejected)
+    matches!(
+        kind,
+        Kind::Refused | Kind::Proof | Kind::Account | Kind::Rejected
+    )
 }
 
 /// The name an authority knows a certificate by (RFC 9773 §4.1).
 fn name_of(chain: &Chain) -> Option<CertificateIdentifier<'static>> {
-    CertificateIdentifier::try_from(chain.leaf()).ok().map(CertificateIdentifier::into_owned)
+    CertificateIdentifier::try_from(chain.leaf())
+        .ok()
+        .map(CertificateIdentifier::into_owned)
 }
 
 fn identifier(name: &str) -> Identifier {
-    name.parse().map_or_else(|_| Identifier::Dns(name.to_owned()), Identifier::Ip)
+    name.parse()
+        .map_or_else(|_| Identifier::Dns(name.to_owned()), Identifier::Ip)
 }
 
 /// An address in its one form.

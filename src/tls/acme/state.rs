@@ -23,6 +23,8 @@ pub struct State {
     pub window: Option<Window>,
     /// The SHA-256 of the certificate that was revoked, in hex.
     pub revoked: Option<String>,
+    /// When the last one was got.
+    pub got_at: Option<i64>,
 }
 
 /// A try that failed.
@@ -73,7 +75,10 @@ impl State {
 
     /// After a try that failed. Says whether that is news: another kind of trouble than before.
     pub fn failed(&mut self, trouble: &Trouble, now: i64) -> bool {
-        let news = self.last.as_ref().is_none_or(|last| last.kind != trouble.kind);
+        let news = self
+            .last
+            .as_ref()
+            .is_none_or(|last| last.kind != trouble.kind);
         self.failures = self.failures.saturating_add(1);
         self.failing_since.get_or_insert(now);
         self.rehearse = trouble.kind.is_worth_a_rehearsal();
@@ -95,8 +100,11 @@ impl State {
     }
 
     /// After a certificate was kept.
-    pub fn succeeded(&mut self) {
-        *self = Self::default();
+    pub fn succeeded(&mut self, now: i64) {
+        *self = Self {
+            got_at: Some(now),
+            ..Self::default()
+        };
     }
 
     /// The window, if it is about this certificate.

@@ -122,20 +122,34 @@ impl Kind {
             }
             Self::Clock => "set this machine's clock (`timedatectl set-ntp true`)",
             Self::Disk => "make room on the disk, or run as the user who owns the folder",
-            Self::Account => "read what the authority says, and set tls.email; `agentkeys tls issue` tries at once",
+            Self::Account => {
+                "read what the authority says, and set tls.email; `agentkeys tls issue` tries at once"
+            }
             Self::AccountGone => "nothing: a new account is made at the next try",
             Self::ExternalAccount => {
                 "get a key for external account binding from that authority, and set tls.eab_kid and tls.eab_key_file"
             }
-            Self::Rejected => "set server.public_url, relay.public_url or tls.names to a name that this authority issues for",
+            Self::Rejected => {
+                "set server.public_url, relay.public_url or tls.names to a name that this authority issues for"
+            }
             Self::Profile => "set tls.profile to one that is offered, or leave it out",
             Self::Replaces | Self::Nonce | Self::Pending => "nothing: it is tried again",
-            Self::Refused => "read what the authority says; `agentkeys tls issue --staging` rehearses it at no cost",
-            Self::Unfit => "look at the profile and the names; `agentkeys tls issue --force` takes it all the same",
-            Self::Hook => "run the program in tls.dns_hook by hand: `HOOK set _acme-challenge.NAME VALUE`",
+            Self::Refused => {
+                "read what the authority says; `agentkeys tls issue --staging` rehearses it at no cost"
+            }
+            Self::Unfit => {
+                "look at the profile and the names; `agentkeys tls issue --force` takes it all the same"
+            }
+            Self::Hook => {
+                "run the program in tls.dns_hook by hand: `HOOK set _acme-challenge.NAME VALUE`"
+            }
             Self::Busy => "wait until it is done, and look with `agentkeys tls status`",
-            Self::Config => "set it in agentkeys.toml; `agentkeys config show --origin` shows what is in force",
-            Self::Record => "look at the disk: is it full or read-only? A certificate without its row is not kept",
+            Self::Config => {
+                "set it in agentkeys.toml; `agentkeys config show --origin` shows what is in force"
+            }
+            Self::Record => {
+                "look at the disk: is it full or read-only? A certificate without its row is not kept"
+            }
         }
     }
 
@@ -211,7 +225,10 @@ pub(super) fn said(problem: &instant_acme::Problem) -> Trouble {
     let mut kind = kind_of(problem.r#type.as_deref());
     let (own, inside) = (problem.detail.as_deref(), &problem.subproblems);
     for sub in inside {
-        let name = sub.identifier.as_ref().map(|i| i.authorized(false).to_string());
+        let name = sub
+            .identifier
+            .as_ref()
+            .map(|i| i.authorized(false).to_string());
         let detail = sub.detail.as_deref().unwrap_or_default();
         parts.push(match name {
             Some(name) => format!("{name}: {detail}"),
@@ -225,7 +242,9 @@ pub(super) fn said(problem: &instant_acme::Problem) -> Trouble {
         kind = sub;
     }
     if parts.is_empty() || own.is_some_and(|own| !own.is_empty()) {
-        let own = own.or(problem.r#type.as_deref()).unwrap_or("no reason is given");
+        let own = own
+            .or(problem.r#type.as_deref())
+            .unwrap_or("no reason is given");
         parts.insert(0, own.to_owned());
     }
     let kind = refined(kind, &parts.join(" "));
@@ -233,7 +252,10 @@ pub(super) fn said(problem: &instant_acme::Problem) -> Trouble {
 }
 
 fn kind_of(urn: Option<&str>) -> Kind {
-    match urn.and_then(|urn| urn.strip_prefix(URN)).unwrap_or_default() {
+    match urn
+        .and_then(|urn| urn.strip_prefix(URN))
+        .unwrap_or_default()
+    {
         "dns" => Kind::Dns,
         "connection" | "tls" => Kind::Connection,
         "incorrectResponse" | "unauthorized" => Kind::Proof,
@@ -257,11 +279,25 @@ fn refined(kind: Kind, text: &str) -> Kind {
     let says = |words: &[&str]| words.iter().any(|w| text.contains(w));
     match kind {
         Kind::Refused | Kind::Connection | Kind::Proof
-            if says(&["nxdomain", "no valid ip addresses", "no such host", "could not resolve", "no ips found", "servfail", "no valid a records"]) =>
+            if says(&[
+                "nxdomain",
+                "no valid ip addresses",
+                "no such host",
+                "could not resolve",
+                "no ips found",
+                "servfail",
+                "no valid a records",
+            ]) =>
         {
             Kind::Dns
         }
-        Kind::Refused | Kind::Proof if says(&["connection refused", "timeout during connect", "failed to connect"]) => {
+        Kind::Refused | Kind::Proof
+            if says(&[
+                "connection refused",
+                "timeout during connect",
+                "failed to connect",
+            ]) =>
+        {
             Kind::Connection
         }
         Kind::Refused if says(&["policy forbids"]) => Kind::Rejected,
@@ -281,11 +317,27 @@ mod tests {
     #[test]
     fn problem_documents_are_told_apart() {
         for (urn, detail, kind) in [
-            ("dns", "DNS problem: NXDOMAIN looking up A for a.example", Kind::Dns),
-            ("connection", "203.0.113.7: Fetching http://a.example/…: Connection refused", Kind::Connection),
+            (
+                "dns",
+                "DNS problem: NXDOMAIN looking up A for a.example",
+                Kind::Dns,
+            ),
+            (
+                "connection",
+                "203.0.113.7: Fetching http://a.example/…: Connection refused",
+                Kind::Connection,
+            ),
             ("connection", "DNS problem: NXDOMAIN", Kind::Dns),
-            ("unauthorized", "Invalid response from http://a.example", Kind::Proof),
-            ("caa", "CAA record for a.example prevents issuance", Kind::Caa),
+            (
+                "unauthorized",
+                "Invalid response from http://a.example",
+                Kind::Proof,
+            ),
+            (
+                "caa",
+                "CAA record for a.example prevents issuance",
+                Kind::Caa,
+            ),
             ("rateLimited", "too many certificates", Kind::RateLimited),
             ("accountDoesNotExist", "", Kind::AccountGone),
             ("externalAccountRequired", "", Kind::ExternalAccount),

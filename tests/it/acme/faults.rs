@@ -57,7 +57,10 @@ pub(crate) struct Faults {
 impl Faults {
     pub(crate) fn before(pebble: &Pebble) -> Self {
         let ca = reqwest::Certificate::from_pem(pebble.own.ca.as_bytes()).unwrap();
-        let client = reqwest::Client::builder().no_proxy().tls_certs_only(vec![ca]).build();
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .tls_certs_only(vec![ca])
+            .build();
         let (tell, met) = channel();
         let shared = Arc::new(Shared {
             faults: Mutex::default(),
@@ -67,7 +70,8 @@ impl Faults {
             behind: pebble.port,
         });
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let certificate = CertificateDer::from_pem_slice(pebble.own.certificate.as_bytes()).unwrap();
+        let certificate =
+            CertificateDer::from_pem_slice(pebble.own.certificate.as_bytes()).unwrap();
         let key = PrivateKeyDer::from_pem_slice(pebble.own.key.as_bytes()).unwrap();
         let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -89,7 +93,9 @@ impl Faults {
                     };
                     let answer = service_fn(move |request| answer(Arc::clone(&shared), request));
                     let connection = http1::Builder::new();
-                    let _ = connection.serve_connection(TokioIo::new(stream), answer).await;
+                    let _ = connection
+                        .serve_connection(TokioIo::new(stream), answer)
+                        .await;
                 });
             }
         });
@@ -106,14 +112,22 @@ impl Faults {
 
     /// From now on, at paths that begin so, as often.
     pub(crate) fn set(&self, path: &'static str, fault: Fault, times: u32) {
-        self.shared.faults.lock().unwrap().push((path, fault, times));
+        self.shared
+            .faults
+            .lock()
+            .unwrap()
+            .push((path, fault, times));
     }
 
     /// Waits until a fault was met.
     #[track_caller]
     pub(crate) fn met(&self) -> String {
         let most = std::time::Duration::from_secs(40);
-        self.met.lock().unwrap().recv_timeout(most).expect("no fault was met")
+        self.met
+            .lock()
+            .unwrap()
+            .recv_timeout(most)
+            .expect("no fault was met")
     }
 
     /// The payloads sent to paths that begin so.
@@ -145,9 +159,17 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let (parts, body) = request.into_parts();
-    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let body = body
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes)
+        .unwrap_or_default();
     let path = parts.uri.path().to_owned();
-    shared.asked.lock().unwrap().push((path.clone(), payload(&body)));
+    shared
+        .asked
+        .lock()
+        .unwrap()
+        .push((path.clone(), payload(&body)));
     let fault = shared.fault(&path);
     if fault.is_some() {
         shared.met.lock().unwrap().send(path.clone()).unwrap();
@@ -157,7 +179,9 @@ async fn answer(
             let mut response = Response::new(Body::from("<html>not now</html>"));
             *response.status_mut() = StatusCode::from_u16(*status).unwrap();
             if let Some(when) = retry_after {
-                response.headers_mut().insert("retry-after", when.parse().unwrap());
+                response
+                    .headers_mut()
+                    .insert("retry-after", when.parse().unwrap());
             }
             return Ok(response);
         }
@@ -189,7 +213,10 @@ async fn answer(
     let body = if matches!(fault, Some(Fault::Half)) {
         let half = bytes.slice(..bytes.len() / 2);
         let broken = std::io::Error::other("cut");
-        Body::from_stream(futures_util::stream::iter([Ok::<Bytes, _>(half), Err(broken)]))
+        Body::from_stream(futures_util::stream::iter([
+            Ok::<Bytes, _>(half),
+            Err(broken),
+        ]))
     } else {
         Body::from(bytes)
     };

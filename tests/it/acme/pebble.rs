@@ -123,7 +123,10 @@ impl Pebble {
             temp: tempfile::tempdir().unwrap(),
             edition,
             bin,
-            env: env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            env: env
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect(),
             own,
             port: free_port(),
             management: free_port(),
@@ -167,7 +170,12 @@ impl Pebble {
         let quiet = |command: &mut Command| {
             let log = std::fs::File::create(self.temp.path().join("log")).unwrap();
             let log_too = log.try_clone().unwrap();
-            command.stdin(Stdio::null()).stdout(log).stderr(log_too).spawn().unwrap()
+            command
+                .stdin(Stdio::null())
+                .stdout(log)
+                .stderr(log_too)
+                .spawn()
+                .unwrap()
         };
         let mut dns = Command::new(self.bin.join("pebble-challtestsrv"));
         dns.args(["-management", &loopback(self.dns_management)]);
@@ -190,8 +198,14 @@ impl Pebble {
         self.children = vec![dns, pebble];
         let started = Instant::now();
         let ready = |port: u16| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
-        while ![self.port, self.management, self.dns_management].into_iter().all(ready) {
-            assert!(started.elapsed() < Duration::from_secs(20), "pebble does not start");
+        while ![self.port, self.management, self.dns_management]
+            .into_iter()
+            .all(ready)
+        {
+            assert!(
+                started.elapsed() < Duration::from_secs(20),
+                "pebble does not start"
+            );
             std::thread::yield_now();
         }
     }
@@ -265,7 +279,9 @@ ask('http://127.0.0.1:{}/' + what, json.dumps({{'host': name + '.', 'value': val
             .no_proxy()
             // One handshake each.
             .pool_max_idle_per_host(0)
-            .tls_certs_only(vec![reqwest::Certificate::from_pem(root.as_bytes()).unwrap()])
+            .tls_certs_only(vec![
+                reqwest::Certificate::from_pem(root.as_bytes()).unwrap(),
+            ])
             .resolve(host, ([127, 0, 0, 1], port).into())
             .build()
             .unwrap()
@@ -274,14 +290,26 @@ ask('http://127.0.0.1:{}/' + what, json.dumps({{'host': name + '.', 'value': val
     /// The settings of a folder that gets its certificates here.
     pub(crate) fn settings(&self, more: &[(&str, &str)]) -> Vec<(String, String)> {
         let mut settings = vec![
-            ("SERVER_PUBLIC_URL".to_owned(), format!("https://{HOST}/mcp")),
-            ("SERVER_LISTEN".to_owned(), format!("127.0.0.1:{}", self.tls)),
-            ("SERVER_OPERATOR_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
+            (
+                "SERVER_PUBLIC_URL".to_owned(),
+                format!("https://{HOST}/mcp"),
+            ),
+            (
+                "SERVER_LISTEN".to_owned(),
+                format!("127.0.0.1:{}", self.tls),
+            ),
+            (
+                "SERVER_OPERATOR_LISTEN".to_owned(),
+                "127.0.0.1:0".to_owned(),
+            ),
             ("TLS_MODE".to_owned(), "acme".to_owned()),
             ("TLS_DIRECTORY".to_owned(), self.directory()),
             ("TLS_STAGING_DIRECTORY".to_owned(), String::new()),
             ("TLS_CA_FILE".to_owned(), self.ca().display().to_string()),
-            ("TLS_HTTP_LISTEN".to_owned(), format!("127.0.0.1:{}", self.http)),
+            (
+                "TLS_HTTP_LISTEN".to_owned(),
+                format!("127.0.0.1:{}", self.http),
+            ),
             ("TLS_DNS_WAIT_SECONDS".to_owned(), "1".to_owned()),
         ];
         for (key, value) in more {
@@ -340,7 +368,10 @@ impl Place {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = command(&self.dir());
-        command.args(args).arg("--json").envs(self.env.iter().cloned());
+        command
+            .args(args)
+            .arg("--json")
+            .envs(self.env.iter().cloned());
         command
     }
 
@@ -374,13 +405,21 @@ impl Place {
     /// A command that goes on meanwhile.
     pub(crate) fn begin(&self, args: &[&str]) -> Child {
         let mut command = self.command(args);
-        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
     }
 
     /// The server, with its log.
     pub(crate) fn serve(&self) -> Serving {
         let mut command = self.command(&["serve"]);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let (tell, lines) = channel();
         for stream in [
             Box::new(child.stdout.take().unwrap()) as Box<dyn std::io::Read + Send>,
@@ -406,7 +445,9 @@ impl Place {
 pub(crate) fn rows(dir: &Path) -> Vec<(String, String, String)> {
     let listed = run_in(dir, &["audit", "list", "--limit", "10000"]);
     let lines = text(&listed.stdout);
-    let rows = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let rows = lines
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
     let field = |row: &Value, key: &str| row[key].as_str().unwrap().to_owned();
     rows.filter(|r| r["tool"].as_str().unwrap().starts_with("tls."))
         .map(|r| (field(&r, "tool"), field(&r, "verdict"), field(&r, "reason")))

@@ -68,7 +68,9 @@ impl Worker {
         let clock = Arc::new(Moved::default());
         let folder = wait(async {
             drop(Folder::create(&dir, Limits::default()).await.unwrap());
-            Folder::open_with(&dir, Limits::default(), clock.clone()).await.unwrap()
+            Folder::open_with(&dir, Limits::default(), clock.clone())
+                .await
+                .unwrap()
         });
         let names = vec![HOST.to_owned()];
         let desk = desk(&folder, &config, &names);
@@ -127,7 +129,9 @@ impl Worker {
     }
 
     pub(crate) fn move_clock(&self, seconds: i64) {
-        self.clock.ahead_ms.fetch_add(seconds * 1000, Ordering::Relaxed);
+        self.clock
+            .ahead_ms
+            .fetch_add(seconds * 1000, Ordering::Relaxed);
     }
 
     pub(crate) fn step(&mut self) -> Done {
@@ -154,7 +158,10 @@ impl Worker {
     #[track_caller]
     pub(crate) fn waits(&mut self) -> i64 {
         match self.step() {
-            Done::Rested { until, wanted: Some(_) } => until - self.now(),
+            Done::Rested {
+                until,
+                wanted: Some(_),
+            } => until - self.now(),
             other => panic!("{other:?}"),
         }
     }
@@ -165,7 +172,10 @@ impl Worker {
         loop {
             match self.step() {
                 Done::Asked => {}
-                Done::Rested { until, wanted: None } => return until - self.now(),
+                Done::Rested {
+                    until,
+                    wanted: None,
+                } => return until - self.now(),
                 other => panic!("{other:?}"),
             }
         }

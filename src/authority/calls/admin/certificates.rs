@@ -1,10 +1,10 @@
 //! The server's certificate on record: what was issued, revoked, and what keeps it from being got.
 
 use super::Change;
+use crate::authority::Outcome;
 use crate::authority::calls::{Answer, Cx, Done, Halt, OpKind};
 use crate::authority::event::{Ending, rfc3339};
 use crate::authority::ports::{Committed, Unit};
-use crate::authority::Outcome;
 use serde_json::{Value, json};
 
 const ISSUE: &str = "tls.issue";
@@ -86,7 +86,9 @@ pub(super) async fn record(cx: &Cx<'_>, event: &CertificateEvent) -> Done {
             return failed(cx, &change, word).await;
         }
     };
-    change.commit(cx, reason, Answer::Json(event.detail())).await
+    change
+        .commit(cx, reason, Answer::Json(event.detail()))
+        .await
 }
 
 async fn failed(cx: &Cx<'_>, change: &Change, reason: &str) -> Done {

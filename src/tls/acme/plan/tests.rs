@@ -127,7 +127,11 @@ fn the_window_goes_before_age_until_little_is_left() {
     // With less than a twentieth it counts no more.
     assert_eq!(step(Some(&live(90, 4)), &late), get(Why::EndsSoon, true));
     // It is asked for again when it said so.
-    let again = at(NOW + 7 * HOUR, Some(&live(90, 80)), &with(window(DAY, 2 * DAY, 0)));
+    let again = at(
+        NOW + 7 * HOUR,
+        Some(&live(90, 80)),
+        &with(window(DAY, 2 * DAY, 0)),
+    );
     assert_eq!(again, Step::Ask);
     // One that was heard about another certificate says nothing about this.
     let mut other = early;
@@ -154,15 +158,24 @@ fn the_point_in_a_window_is_drawn_once() {
     // No answer, or one that makes no sense, changes nothing but the time of the next question.
     for nothing in [None, said(10, 10), said(10, -10)] {
         let kept = Window::heard(Some(&first), "f", nothing, NOW + 50, 5);
-        assert_eq!((kept.point, kept.start, kept.end), (first.point, first.start, first.end));
+        assert_eq!(
+            (kept.point, kept.start, kept.end),
+            (first.point, first.start, first.end)
+        );
         assert_eq!(kept.ask_again, NOW + 50 + 12 * HOUR - 5);
     }
     // Neither every second nor never.
     let wait = |wait| {
-        let said = Said { wait, ..said(0, 1000).unwrap() };
+        let said = Said {
+            wait,
+            ..said(0, 1000).unwrap()
+        };
         Window::heard(None, "f", Some(said), NOW, 0).ask_again - NOW
     };
-    assert_eq!((wait(0), wait(3600), wait(99 * DAY)), (MINUTE, 3600, 12 * HOUR));
+    assert_eq!(
+        (wait(0), wait(3600), wait(99 * DAY)),
+        (MINUTE, 3600, 12 * HOUR)
+    );
 }
 
 #[test]
@@ -171,7 +184,10 @@ fn a_clock_that_is_behind_is_no_reason_for_another_certificate() {
     assert_eq!(early, rest(NOW - 10 * DAY));
     // One that is ahead renews too early at worst.
     assert_eq!(at(NOW + DAY, Some(&live(90, 31)), &asked()), Step::Ask);
-    assert_eq!(at(NOW + 40 * DAY, Some(&live(90, 31)), &asked()), get(Why::Expired, true));
+    assert_eq!(
+        at(NOW + 40 * DAY, Some(&live(90, 31)), &asked()),
+        get(Why::Expired, true)
+    );
 }
 
 /// So many failures one after the other, the last one now.
@@ -189,7 +205,10 @@ fn failures_wait_longer_and_longer() {
         .map(|n| {
             let state = failed(n, Kind::Unreachable);
             match step(Some(&live(90, 29)), &state) {
-                Step::Rest { until, wanted: Some(Why::Age) } => (until - NOW) / MINUTE,
+                Step::Rest {
+                    until,
+                    wanted: Some(Why::Age),
+                } => (until - NOW) / MINUTE,
                 other => panic!("{other:?}"),
             }
         })
@@ -201,7 +220,10 @@ fn failures_wait_longer_and_longer() {
     let nothing = failed(30, Kind::Unreachable);
     assert_eq!(
         step(None, &nothing),
-        Step::Rest { until: NOW + HOUR, wanted: Some(Why::None) }
+        Step::Rest {
+            until: NOW + HOUR,
+            wanted: Some(Why::None)
+        }
     );
     assert_eq!(at(NOW + HOUR, None, &nothing), get(Why::None, false));
     // After a month once a day.
@@ -209,7 +231,13 @@ fn failures_wait_longer_and_longer() {
         failing_since: Some(NOW - 31 * DAY),
         ..nothing
     };
-    assert_eq!(step(None, &state), Step::Rest { until: NOW + DAY, wanted: Some(Why::None) });
+    assert_eq!(
+        step(None, &state),
+        Step::Rest {
+            until: NOW + DAY,
+            wanted: Some(Why::None)
+        }
+    );
 }
 
 #[test]
@@ -219,7 +247,10 @@ fn what_an_authority_asks_for_goes_before_the_ladder() {
     state.failed(&limited, NOW);
     assert_eq!(
         step(None, &state),
-        Step::Rest { until: NOW + 5 * HOUR, wanted: Some(Why::None) }
+        Step::Rest {
+            until: NOW + 5 * HOUR,
+            wanted: Some(Why::None)
+        }
     );
     assert_eq!(at(NOW + 5 * HOUR, None, &state), get(Why::None, false));
 }
@@ -241,7 +272,11 @@ fn what_was_refused_is_rehearsed_before_it_is_tried_again() {
         plan(&known, state)
     };
     let mut state = failed(1, Kind::Connection);
-    let staging = Step::Get { why: Why::Age, stage: Stage::Staging, replaces: false };
+    let staging = Step::Get {
+        why: Why::Age,
+        stage: Stage::Staging,
+        replaces: false,
+    };
     assert_eq!(later(&state, true, false), staging);
     assert_eq!(later(&state, false, false), get(Why::Age, false));
     // Going on with an order costs nothing.
@@ -249,9 +284,50 @@ fn what_was_refused_is_rehearsed_before_it_is_tried_again() {
     state.rehearsed();
     assert_eq!(later(&state, true, false), get(Why::Age, false));
     // A rehearsal shows nothing about an authority that does not answer.
-    assert_eq!(later(&failed(1, Kind::Unreachable), true, false), get(Why::Age, false));
-    state.succeeded();
-    assert_eq!(state, State::default());
+    assert_eq!(
+        later(&failed(1, Kind::Unreachable), true, false),
+        get(Why::Age, false)
+    );
+    state.succeeded(NOW);
+    assert_eq!(
+        (state.failures, state.last, state.got_at),
+        (0, None, Some(NOW))
+    );
+}
+
+#[test]
+fn an_authority_that_always_says_now_is_not_asked_for_ever() {
+    let mut state = with(window(-10, 10, 0));
+    state.got_at = Some(NOW - HOUR);
+    let wait = |until, why| Step::Rest {
+        until,
+        wanted: Some(why),
+    };
+    let live_90 = live(90, 80);
+    let until = NOW + 5 * HOUR;
+    assert_eq!(step(Some(&live_90), &state), wait(until, Why::Window));
+    assert_eq!(at(until, Some(&live_90), &state), get(Why::Window, true));
+    // Nor one whose certificates are old when they are new; those that live for a minute less long.
+    let old = seconds(90 * DAY, DAY);
+    assert_eq!(step(Some(&old), &state), wait(until, Why::EndsSoon));
+    state.got_at = Some(NOW);
+    assert_eq!(
+        step(Some(&seconds(60, 2)), &state),
+        wait(NOW + 15, Why::EndsSoon)
+    );
+    // What hosts refuse is replaced all the same.
+    assert_eq!(step(Some(&live(90, 0)), &state), get(Why::Expired, true));
+}
+
+#[test]
+fn a_clock_that_was_ahead_holds_nothing_up() {
+    let mut state = asked();
+    let later = NOW + 300 * DAY;
+    state.failed(&Trouble::new(Kind::Dns, "x"), later);
+    state.rehearse = false;
+    assert_eq!(step(None, &state), get(Why::None, false));
+    let asked_later = with(Window::heard(None, "f", None, later, 0));
+    assert_eq!(step(Some(&live(90, 80)), &asked_later), Step::Ask);
 }
 
 #[test]
@@ -261,5 +337,8 @@ fn news_is_another_kind_of_trouble() {
     assert!(!state.failed(&Trouble::new(Kind::Dns, "b"), NOW + 1));
     assert!(state.failed(&Trouble::new(Kind::Caa, "b"), NOW + 2));
     let Failure { cause, at, .. } = state.last.unwrap();
-    assert_eq!((cause.as_str(), at, state.failing_since), ("b", NOW + 2, Some(NOW)));
+    assert_eq!(
+        (cause.as_str(), at, state.failing_since),
+        ("b", NOW + 2, Some(NOW))
+    );
 }
