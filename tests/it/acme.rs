@@ -566,6 +566,9 @@ fn the_authority_says_when_to_renew_and_hears_what_is_replaced() {
     pebble.manage("set-renewal-info/", Some(&told));
     worker.move_clock(rest);
     assert!(matches!(worker.step(), Done::Asked));
+    // Not so soon after the one before.
+    let pause = worker.comes_again();
+    assert!(pause < 3600, "{pause}");
     let second = worker.gets();
     assert_ne!(first.fingerprint, second.fingerprint);
     let orders = faults.asked("/order-plz");

@@ -225,7 +225,7 @@ impl Heard {
     pub(super) fn clocks(&self) -> Option<String> {
         let ahead = self.ahead.filter(|a| a.abs() > CLOCKS_APART)?;
         let way = if ahead > 0 { "ahead of" } else { "behind" };
-        let minutes = ahead.abs() / 60;
+        let minutes = (ahead.abs() + 30) / 60;
         Some(format!(
             "this machine's clock is {minutes} minutes {way} the ACME server's"
         ))
