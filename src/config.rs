@@ -9,7 +9,7 @@ mod tests;
 mod tls;
 
 pub use anchor::{AnchorTo, Evm};
-pub use keys::{DEFAULT_FILE, default_file};
+pub use keys::{DEFAULT_FILE, PublicHost, default_file};
 pub use read::{Flags, Origin, Setting};
 pub use tls::{Acme, Challenge, Files, Tls};
 

@@ -10,6 +10,7 @@ mod it {
     pub(crate) mod support;
 
     mod acceptance;
+    mod acme;
     mod anchor;
     mod anchored;
     mod ark;

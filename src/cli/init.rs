@@ -2,11 +2,12 @@
 
 use super::args::{domain, public_url};
 use super::{Ctx, log_to_stderr};
-use crate::config::{self, Config, Flags};
+use crate::config::{self, Config, Flags, PublicHost};
 use crate::demo_set::{self, DemoSet};
 use crate::folder::{self, Begun, Folder, write_private};
 use crate::problem::{Exit, Problem};
 use clap::Args;
+use ipnet::IpNet;
 use serde_json::json;
 use std::path::Path;
 
@@ -16,7 +17,8 @@ use std::path::Path;
     before_help = "Examples:
   agentkeys init
   agentkeys init --demo
-  agentkeys init --domain example.com --dir /var/lib/agentkeys",
+  agentkeys init --domain example.com --dir /var/lib/agentkeys
+  agentkeys init --domain example.com --behind-proxy 10.0.0.0/8",
     after_help = "A run that was cut off is gone on with by running it again."
 )]
 pub struct InitCmd {
@@ -24,8 +26,51 @@ pub struct InitCmd {
     #[arg(long)]
     pub demo: bool,
     /// Hosts will call `https://mcp.D/mcp` (`https://D/mcp` when D begins with `mcp.`).
+    /// The server speaks TLS at port 443 with a certificate from Let's Encrypt.
     #[arg(long, value_name = "D", value_parser = domain)]
     pub domain: Option<String>,
+    /// Where Let's Encrypt may write when something is wrong.
+    #[arg(long, value_name = "E", requires = "domain")]
+    pub email: Option<String>,
+    /// Another name for xiaozhi's endpoint, which refuses those with "key" or "call" in them.
+    #[arg(long, value_name = "D", value_parser = relay_domain, requires = "domain")]
+    pub relay_domain: Option<String>,
+    /// The networks of a proxy that speaks TLS in front, in the server's place.
+    #[arg(
+        long,
+        value_name = "CIDR",
+        value_delimiter = ',',
+        requires = "domain",
+        conflicts_with = "email"
+    )]
+    pub behind_proxy: Vec<IpNet>,
+}
+
+impl InitCmd {
+    /// The file of this host.
+    fn file(&self, url: Option<&str>) -> String {
+        let relay = self.relay_domain.as_ref();
+        let relay = relay.map(|domain| format!("https://{domain}"));
+        let proxies: Vec<_> = self.behind_proxy.iter().map(ToString::to_string).collect();
+        let host = url.map(|url| PublicHost {
+            url,
+            relay_url: relay.as_deref(),
+            email: self.email.as_deref(),
+            behind_proxy: &proxies,
+        });
+        config::default_file(host.as_ref())
+    }
+}
+
+/// A host name that xiaozhi takes.
+fn relay_domain(text: &str) -> Result<String, String> {
+    let text = domain(text)?;
+    match config::forbidden_at_xiaozhi(&text) {
+        Some(word) => Err(format!(
+            "xiaozhi refuses names with \"{word}\" in them; use another"
+        )),
+        None => Ok(text),
+    }
 }
 
 /// Runs `init`.
@@ -49,14 +94,15 @@ pub async fn run(cmd: &InitCmd, ctx: &Ctx) -> Result<(), Problem> {
             .note("An earlier run was cut off here; this one goes on with it.");
     }
     if !file.exists() {
-        write_private(&file, config::default_file(url.as_deref()).as_bytes())?;
+        write_private(&file, cmd.file(url.as_deref()).as_bytes())?;
     }
     let demo = if cmd.demo {
         Some(demo_set::create(&folder.authority, &folder.operator()).await?)
     } else {
         None
     };
-    report(ctx, &folder, &file, url.as_deref(), demo.as_ref())?;
+    let behind = !cmd.behind_proxy.is_empty();
+    report(ctx, &folder, &file, url.as_deref(), behind, demo.as_ref())?;
     // Not before: of an answer that nobody got, another run gives the tokens anew.
     folder.finish()
 }
@@ -84,6 +130,7 @@ fn report(
     folder: &Folder,
     file: &Path,
     url: Option<&str>,
+    behind: bool,
     demo: Option<&DemoSet>,
 ) -> Result<(), Problem> {
     let out = ctx.out;
@@ -117,6 +164,9 @@ fn report(
         out.note("These tokens are shown this once; only their hashes are kept.");
         Ok(())
     })?;
+    if url.is_some_and(|_| !behind) {
+        out.note("Let the names lead to this machine and open ports 80 and 443; `agentkeys tls issue --staging` rehearses the certificate.");
+    }
     out.note("Back up keys/root.key: without it nothing in this folder can be opened.");
     out.next(match (demo, url) {
         (Some(_), _) => "agentkeys demo cross-rail",

@@ -25,6 +25,7 @@ pub mod qr;
 pub mod rails;
 pub mod relay;
 pub mod serve;
+pub mod tls;
 pub mod tokens;
 pub mod vendor;
 pub mod wire;
@@ -108,6 +109,8 @@ pub enum Command {
     Init(init::InitCmd),
     #[allow(missing_docs)]
     Serve(serve::ServeCmd),
+    #[allow(missing_docs)]
+    Tls(tls::TlsCmd),
     #[allow(missing_docs)]
     Vendor(vendor::VendorCmd),
     #[allow(missing_docs)]
@@ -292,6 +295,7 @@ fn dispatch(command: Command, ctx: &Ctx) -> Result<(), Problem> {
         Command::Deploy(cmd) => deploy::run(&cmd, ctx),
         Command::Policy(cmd) if cmd.is_offline() => policy::offline(&cmd, ctx),
         Command::Init(cmd) => interruptible(init::run(&cmd, ctx)),
+        Command::Tls(cmd) => interruptible(tls::run(cmd, ctx)),
         Command::Vendor(cmd) => interruptible(vendor::run(cmd, ctx)),
         Command::Actor(cmd) => interruptible(actor::run(cmd, ctx)),
         Command::Audit(cmd) => interruptible(audit::run(cmd, ctx)),

@@ -168,7 +168,8 @@ async fn http(cmd: ServeCmd, ctx: &Ctx) -> Result<(), Problem> {
     Ok(())
 }
 
-fn public_urls(config: &Config) -> Vec<String> {
+/// The addresses hosts use, as far as they were set.
+pub(super) fn public_urls(config: &Config) -> Vec<String> {
     let urls = [&config.server.public_url, &config.relay.public_url];
     urls.into_iter()
         .flatten()

@@ -144,15 +144,57 @@ pub const DEFAULT_FILE: &str = r#"# AgentKeys. Order of precedence: flag, enviro
 # level = "info"
 "#;
 
-/// The default file with a public URL.
-pub fn default_file(public_url: Option<&str>) -> String {
-    match public_url {
-        // The first is the server's; the relay's comes later.
-        Some(url) => DEFAULT_FILE.replacen(
+/// What is known of a public host when its file is written.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PublicHost<'a> {
+    /// The address hosts call.
+    pub url: &'a str,
+    /// The address of the endpoint, when it is another.
+    pub relay_url: Option<&'a str>,
+    /// Where the ACME server may write.
+    pub email: Option<&'a str>,
+    /// The proxies that speak TLS in front; without any the server does so itself.
+    pub behind_proxy: &'a [String],
+}
+
+/// The default file, for a public host if it is one.
+pub fn default_file(host: Option<&PublicHost<'_>>) -> String {
+    let Some(host) = host else {
+        return DEFAULT_FILE.to_owned();
+    };
+    let text = |key: &str, value: &str| format!("{key} = {}", toml::Value::from(value));
+    let mut file = DEFAULT_FILE.to_owned();
+    if let Some(url) = host.relay_url {
+        file = set(
+            &file,
+            "[relay]",
             "# public_url = \"\"",
-            &format!("public_url = {}", toml::Value::from(url)),
-            1,
-        ),
-        None => DEFAULT_FILE.to_owned(),
+            &text("public_url", url),
+        );
     }
+    file = set(
+        &file,
+        "[server]",
+        "# public_url = \"\"",
+        &text("public_url", host.url),
+    );
+    if !host.behind_proxy.is_empty() {
+        let proxies = toml::Value::from(host.behind_proxy.to_vec());
+        let line = format!("behind_proxy = {proxies}");
+        return set(&file, "[server]", "# behind_proxy = []", &line);
+    }
+    let listen = text("listen", "0.0.0.0:443");
+    file = set(&file, "[server]", "# listen = \"127.0.0.1:8088\"", &listen);
+    file = set(&file, "[tls]", "# mode = \"none\"", "mode = \"acme\"");
+    match host.email {
+        Some(email) => set(&file, "[tls]", "# email = \"\"", &text("email", email)),
+        None => file,
+    }
+}
+
+/// The file with a line of a section in place of another.
+fn set(file: &str, section: &str, line: &str, by: &str) -> String {
+    let at = file.find(&format!("\n{section}\n")).unwrap_or(0);
+    let (before, after) = file.split_at(at);
+    format!("{before}{}", after.replacen(line, by, 1))
 }

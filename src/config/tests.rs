@@ -109,14 +109,39 @@ fn the_file_that_init_writes_says_the_defaults() {
 }
 
 #[test]
-fn the_file_of_a_public_host_has_its_url() {
-    let text = default_file(Some("https://mcp.example.com/mcp"));
-    let config = config(&text, &[], Flags::default()).unwrap();
-    assert_eq!(
-        config.server.public_url.unwrap().host(),
-        Some("mcp.example.com")
+fn the_file_of_a_public_host_has_what_it_needs() {
+    let host = PublicHost {
+        url: "https://mcp.example.com/mcp",
+        ..PublicHost::default()
+    };
+    let read =
+        |host: &PublicHost<'_>| config(&default_file(Some(host)), &[], Flags::default()).unwrap();
+    let plain = read(&host);
+    let url = plain.server.public_url.unwrap();
+    assert_eq!(url.host(), Some("mcp.example.com"));
+    assert!(plain.relay.public_url.is_none());
+    assert_eq!(plain.server.listen.to_string(), "0.0.0.0:443");
+    assert!(matches!(plain.tls, Tls::Acme(acme) if acme.email.is_none()));
+
+    let more = read(&PublicHost {
+        relay_url: Some("https://relay.example.com"),
+        email: Some("ops@example.com"),
+        ..host
+    });
+    let relay = more.relay.public_url.unwrap();
+    assert_eq!(relay.host(), Some("relay.example.com"));
+    assert!(
+        matches!(more.tls, Tls::Acme(acme) if acme.email.as_deref() == Some("ops@example.com"))
     );
-    assert!(config.relay.public_url.is_none());
+
+    let proxies = ["10.0.0.0/8".to_owned()];
+    let behind = read(&PublicHost {
+        behind_proxy: &proxies,
+        ..host
+    });
+    assert_eq!(behind.tls, Tls::None);
+    assert_eq!(behind.server.listen.to_string(), "127.0.0.1:8088");
+    assert_eq!(behind.server.behind_proxy, ["10.0.0.0/8".parse().unwrap()]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ pub mod system;
 mod anchor;
 mod begun;
 mod caps;
+mod certificates;
 mod log_keys;
 mod owner;
 mod tokens;

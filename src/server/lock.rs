@@ -6,6 +6,9 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+/// The code of the problem that somebody else has it.
+pub(super) const TAKEN: &str = "agentkeys.serve.already_running";
+
 /// Holds the lock until dropped.
 pub(super) struct FolderLock {
     _file: File,
@@ -47,7 +50,7 @@ fn taken(file: &mut File, dir: &Path) -> Problem {
     };
     Problem::new(
         Exit::Config,
-        "agentkeys.serve.already_running",
+        TAKEN,
         format!("{who} serves {} already", dir.display()),
         "use that server, stop it first, or serve another folder with --dir",
     )

@@ -1,6 +1,7 @@
 //! The doors that are sockets: wires listeners, routes and the authority together. Doors extract
 //! and carry; they decide nothing.
 
+mod answering;
 mod audit;
 mod caps;
 mod certificate;
@@ -33,6 +34,7 @@ use crate::authority::ports::Clock;
 use crate::config::{AnchorTo, Challenge, Tls};
 use crate::folder::Folder;
 use crate::jobs::anchor;
+use crate::jobs::renewal::{By, Desk};
 use crate::jobs::sealer::{SealError, Sealer};
 use crate::problem::{Exit, Problem};
 use crate::tls::{Certificates, Store};
@@ -49,6 +51,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use answering::Answering;
 #[doc(hidden)]
 pub use exchange::Behind;
 pub use knock::Proxies;
@@ -79,18 +82,23 @@ pub struct Options {
 impl Options {
     /// The names and addresses hosts use, in lower case: what a certificate has to be for.
     pub fn names(&self) -> Vec<String> {
-        let urls = self.public_urls.iter().filter_map(|u| u.parse().ok());
-        let mut names: Vec<String> = urls
-            .filter_map(|u: http::Uri| Some(u.host()?.to_ascii_lowercase()))
-            .map(|h| h.trim_matches(['[', ']']).to_owned())
-            .collect();
-        if let Tls::Acme(acme) = &self.tls {
-            names.extend(acme.names.iter().cloned());
-        }
-        names.sort();
-        names.dedup();
-        names
+        names(&self.public_urls, &self.tls)
     }
+}
+
+/// The names and addresses of these addresses, and those that are asked for besides.
+pub fn names(public_urls: &[String], tls: &Tls) -> Vec<String> {
+    let urls = public_urls.iter().filter_map(|u| u.parse().ok());
+    let mut names: Vec<String> = urls
+        .filter_map(|u: http::Uri| Some(u.host()?.to_ascii_lowercase()))
+        .map(|h| h.trim_matches(['[', ']']).to_owned())
+        .collect();
+    if let Tls::Acme(acme) = tls {
+        names.extend(acme.names.iter().cloned());
+    }
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// What every handler needs.
@@ -125,6 +133,7 @@ pub struct Server {
     /// Answers at port 80, where TLS needs that.
     port80: Option<Listener>,
     keeper: Option<Keeper>,
+    renewal: Option<Desk>,
     sealer: Sealer,
     anchor: anchor::Job,
     /// Held as long as the server lives: one `serve` per folder.
@@ -154,6 +163,7 @@ impl Server {
         let lock = lock::FolderLock::take(&folder.dir)?;
         let anchor = folder.anchor(&options.anchor).await?;
         let keeper = Keeper::new(&folder.dir, options, folder.clock())?;
+        let renewal = renewal(folder, options)?;
         let public = listen(options.listen, "--listen").await?;
         let operator = listen(options.operator_listen, "--operator-listen").await?;
         let port80 = port80(&folder.dir, options).await?;
@@ -189,6 +199,7 @@ impl Server {
             operator: Listener::new(operator, routes::operator(&app)),
             port80,
             keeper,
+            renewal,
             app,
             sealer: folder.sealer(),
             anchor,
@@ -218,6 +229,10 @@ impl Server {
         ));
         let sockets = self.app.sockets.clone();
         sockets.close();
+        let renewed = self.keeper.as_ref().map(|k| Arc::clone(&k.renewed));
+        let renewing = self.renewal.zip(renewed);
+        let renewing = renewing.map(|(desk, renewed)| desk.run(renewed, shutdown.clone()));
+        let renewing = renewing.map(tokio::spawn);
         let keeping = self.keeper.map(|k| tokio::spawn(k.keep(shutdown.clone())));
         let serving = tokio::spawn(async move {
             doors.await;
@@ -231,6 +246,9 @@ impl Server {
             Err(_) => tracing::warn!("some connections did not end in time"),
             Ok(Err(error)) => tracing::error!(%error, "a listener did not end as it should"),
             Ok(Ok(())) => {}
+        }
+        if let Some(Err(error)) = OptionFuture::from(renewing).await {
+            tracing::error!(%error, "the certificate was not renewed to the end; what was begun is kept");
         }
         if let Some(Err(error)) = OptionFuture::from(keeping).await {
             tracing::error!(%error, "the certificate was not looked after to the end");
@@ -359,6 +377,20 @@ fn refuse_open_plaintext(options: &Options) -> Result<(), Problem> {
         }
     }
     Ok(())
+}
+
+/// What gets the certificate, if that is ours to get.
+///
+/// # Errors
+/// When it can never be got as things are configured.
+fn renewal(folder: &Folder, options: &Options) -> Result<Option<Desk>, Problem> {
+    let Tls::Acme(acme) = &options.tls else {
+        return Ok(None);
+    };
+    let tell: crate::tls::acme::Tell = Box::new(|what| tracing::info!("{what}"));
+    let desk = folder.certificates(acme, &options.names(), tell, By::Work);
+    desk.acme.check()?;
+    Ok(Some(desk))
 }
 
 /// The listener at port 80, when the ACME server comes there.

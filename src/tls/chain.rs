@@ -96,6 +96,15 @@ impl Chain {
         })
     }
 
+    /// A certificate that is a proof (RFC 8737 §3): it has an extension that everybody else must refuse,
+    /// so it is not looked into.
+    pub(super) fn proof(pem: &[u8]) -> Option<CertifiedKey> {
+        let certificate = CertificateDer::from_pem_slice(pem).ok()?;
+        let key = PrivateKeyDer::from_pem_slice(pem).ok()?;
+        let key = aws_lc_rs::sign::any_supported_type(&key).ok()?;
+        Some(CertifiedKey::new(vec![certificate], key))
+    }
+
     /// As rustls serves it.
     pub(super) const fn certified(&self) -> &Arc<CertifiedKey> {
         &self.certified

@@ -1,6 +1,7 @@
 //! The server's certificate: what it is, where it is kept, how it is chosen in a handshake and how
 //! it is got. Knows nothing of what is served under it.
 
+pub mod acme;
 mod chain;
 mod choose;
 mod files;

@@ -40,6 +40,11 @@ impl Store {
         self.dir.join(name)
     }
 
+    /// Makes the folder, if it is not there.
+    pub fn make(&self) -> Result<(), Problem> {
+        private_dir(&self.dir)
+    }
+
     /// Keeps a chain as the one to serve. What it takes the place of is kept beside it.
     pub fn keep(&self, chain: &str, key: &str) -> Result<(), Problem> {
         private_dir(&self.dir)?;
@@ -72,6 +77,11 @@ impl Store {
         replace_private(&self.path(name), text.as_bytes())
     }
 
+    /// Whether a file is there.
+    pub fn has(&self, name: &str) -> bool {
+        self.path(name).exists()
+    }
+
     /// Removes a file, if it is there.
     pub fn remove(&self, name: &str) -> Result<(), Problem> {
         remove(&self.path(name))
@@ -98,8 +108,7 @@ impl Store {
     pub(super) fn alpn_proof(&self, name: &str) -> Option<Arc<CertifiedKey>> {
         let path = self.dir.join("tls-alpn-01").join(plain(name).ok()?);
         let pem = read(&path).ok()??;
-        let chain = Chain::from_pem(pem.as_bytes(), pem.as_bytes()).ok()?;
-        Some(Arc::clone(chain.certified()))
+        Chain::proof(pem.as_bytes()).map(Arc::new)
     }
 
     /// Takes every answer back.

@@ -162,9 +162,13 @@ fn proofs_lead_nowhere_else() {
         store.http_proof("t_o-K3n").as_deref(),
         Some("t_o-K3n.thumb")
     );
-    let (certificate, key) = made(&["a.example"], -1, 1);
+    // With the extension that everybody but an ACME server must refuse.
+    let mut params = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+    params.custom_extensions = vec![rcgen::CustomExtension::new_acme_identifier(&[7; 32])];
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap().pem();
     store
-        .set_alpn_proof("a.example", &certificate, &key)
+        .set_alpn_proof("a.example", &certificate, &key.serialize_pem())
         .unwrap();
     assert!(store.alpn_proof("a.example").is_some());
     assert!(store.alpn_proof("b.example").is_none());

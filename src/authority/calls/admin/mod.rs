@@ -3,6 +3,7 @@
 
 mod actors;
 mod budgets;
+mod certificates;
 mod devices;
 mod grants;
 mod keys;
@@ -13,6 +14,7 @@ mod statements;
 mod tokens;
 mod vendors;
 
+pub use certificates::CertificateEvent;
 pub use devices::{DeviceRequest, PairRequest};
 pub use grants::{Grant, GrantRequest};
 pub use logs::{LogFinding, LogStatus};
@@ -180,6 +182,8 @@ pub enum AdminCall {
     KeyList,
     /// A new key in front of a ring that signs.
     KeyRotate(SigningRing),
+    /// The server's certificate: got, revoked, or not to be had.
+    Certificate(CertificateEvent),
     /// The log was checked, and repaired where that could be done.
     LogCheck {
         /// What was found.
@@ -295,6 +299,7 @@ impl AdminCall {
             Self::DeviceRemove { .. } => super::device::REMOVE,
             Self::KeyList => "keys.list",
             Self::KeyRotate(_) => "keys.rotate",
+            Self::Certificate(event) => event.tool(),
             Self::LogCheck { .. } => logs::CHECK,
             Self::LogPrune { .. } => logs::PRUNE,
             Self::LogAnchor { .. } => logs::ANCHOR,
@@ -371,6 +376,7 @@ pub(super) async fn run(cx: &Cx<'_>, call: &AdminCall) -> Done {
         }
         AdminCall::KeyList => keys::list(cx).await,
         AdminCall::KeyRotate(ring) => keys::rotate(cx, *ring).await,
+        AdminCall::Certificate(event) => certificates::record(cx, event).await,
         AdminCall::LogCheck { findings } => logs::check(cx, findings).await,
         AdminCall::LogPrune { before_ms } => logs::prune(cx, *before_ms).await,
         AdminCall::LogAnchor { origin, anchor } => logs::anchor(cx, *origin, anchor).await,

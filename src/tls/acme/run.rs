@@ -1,0 +1,663 @@
+//! From nothing, or from wherever the last run was cut off, to a certificate in hand.
+
+use super::account;
+use super::challenge::Proofs;
+use super::client::{Http, Now, because};
+use super::fit::{self, Asked};
+use super::lock::Alone;
+use super::order::{self, Kept};
+use super::plan::{Said, Stage};
+use super::state::State;
+use super::trouble::{Kind, Trouble, said};
+use crate::config;
+use crate::tls::{Chain, Store};
+use instant_acme::{
+    Account, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, Error, Identifier,
+    NewOrder, Order, OrderStatus, RevocationReason, RevocationRequest,
+};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How often a step is taken again because its nonce was refused; each is three requests already.
+pub(super) const NONCES: u32 = 12;
+
+/// How long a run waits for the ACME server to make up its mind. The next one goes on with the order.
+const POLL: Duration = Duration::from_secs(90);
+
+/// The first wait between two looks, and the longest.
+const LOOK: Duration = Duration::from_millis(250);
+const LOOK_MOST: Duration = Duration::from_secs(5);
+
+/// Tells whoever waits what is being done.
+pub type Tell = Box<dyn Fn(&str) + Send + Sync>;
+
+/// Certificates of one data folder, from the ACME server in its configuration.
+pub struct Acme {
+    /// Where they are kept.
+    pub store: Store,
+    config: config::Acme,
+    dir: PathBuf,
+    names: Vec<String>,
+    now: Now,
+    tell: Tell,
+}
+
+impl std::fmt::Debug for Acme {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Acme")
+            .field("names", &self.names)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// From which authority.
+    pub stage: Stage,
+    /// Whether it takes the place of the one that is kept.
+    pub replaces: bool,
+    /// Whether it is taken even if it ends before that one.
+    pub force: bool,
+}
+
+/// A certificate in hand. It is served when it is kept.
+pub struct Issued {
+    /// What it says of itself.
+    pub chain: Chain,
+    /// From which authority.
+    pub stage: Stage,
+    /// That authority's directory.
+    pub directory: String,
+    pem: String,
+    key: String,
+    /// Nobody else asks until it is kept.
+    _alone: Alone,
+}
+
+impl std::fmt::Debug for Issued {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Issued")
+            .field("chain", &self.chain.facts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a certificate is revoked (RFC 5280 §5.3.1; those a subscriber may give).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "camelCase")]
+pub enum Reason {
+    /// No reason.
+    Unspecified,
+    /// Somebody else has, or may have, its private key.
+    KeyCompromise,
+    /// Another takes its place.
+    Superseded,
+    /// The names are given up.
+    CessationOfOperation,
+}
+
+impl Reason {
+    /// As RFC 5280 writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unspecified => "unspecified",
+            Self::KeyCompromise => "keyCompromise",
+            Self::Superseded => "superseded",
+            Self::CessationOfOperation => "cessationOfOperation",
+        }
+    }
+}
+
+/// Takes a step again as long as its nonce is refused.
+macro_rules! patiently {
+    ($step:expr) => {{
+        let mut tries = 0;
+        loop {
+            match $step.await.map_err(because) {
+                Err(trouble) if trouble.kind == Kind::Nonce && tries < NONCES => tries += 1,
+                done => break done,
+            }
+        }
+    }};
+}
+
+impl Acme {
+    /// For a data folder; `names` are what certificates are for.
+    pub fn new(dir: &Path, config: &config::Acme, names: &[String], now: Now, tell: Tell) -> Self {
+        let mut names: Vec<String> = names.iter().map(|name| canonical(name)).collect();
+        names.sort();
+        names.dedup();
+        Self {
+            store: Store::of(dir),
+            config: config.clone(),
+            dir: dir.to_owned(),
+            names,
+            now,
+            tell,
+        }
+    }
+
+    /// What certificates are for.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Whether there is an authority for rehearsals.
+    pub const fn has_staging(&self) -> bool {
+        self.config.staging.is_some()
+    }
+
+    /// Whether an order at the real authority is on its way.
+    pub fn has_order(&self) -> bool {
+        let kept = Kept::load(&self.store, Stage::Production).ok().flatten();
+        kept.is_some_and(|kept| kept.url.is_some())
+    }
+
+    /// Whether there is an account at the real authority.
+    pub fn has_account(&self) -> bool {
+        self.store
+            .has(&account::file(&self.config.directory.to_string()))
+    }
+
+    /// Unix seconds.
+    pub fn now(&self) -> i64 {
+        (self.now)()
+    }
+
+    fn directory(&self, stage: Stage) -> Result<&http::Uri, Trouble> {
+        match stage {
+            Stage::Production => Ok(&self.config.directory),
+            Stage::Staging => self.config.staging.as_ref().ok_or_else(|| {
+                Trouble::new(
+                    Kind::Config,
+                    "tls.staging_directory is not set: there is nobody to rehearse with",
+                )
+            }),
+        }
+    }
+
+    fn http(&self, stage: Stage) -> Result<Http, Trouble> {
+        let ca = self.config.ca_file.as_ref().map(|ca| self.dir.join(ca));
+        Http::new(self.directory(stage)?, ca.as_deref(), self.now.clone())
+    }
+
+    /// What cannot work, before anybody is asked.
+    pub fn check(&self) -> Result<(), Trouble> {
+        let bad = |what: String| Err(Trouble::new(Kind::Config, what));
+        if self.names.is_empty() {
+            return bad(
+                "there is no name to get a certificate for: set server.public_url".to_owned(),
+            );
+        }
+        if let Some(name) = self
+            .names
+            .iter()
+            .find(|n| n.ends_with(".localhost") || *n == "localhost")
+        {
+            return bad(format!(
+                "no authority issues for {name}: set server.public_url"
+            ));
+        }
+        let dns = self.config.challenge == config::Challenge::Dns01;
+        let star = self.names.iter().find(|n| n.starts_with("*."));
+        match star {
+            Some(name) if !dns => bad(format!(
+                "{name} can only be proved by dns-01: set tls.challenge and tls.dns_hook"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gets a certificate, or goes on getting it.
+    ///
+    /// # Errors
+    /// What stands in the way. What was begun is kept where going on with it makes sense.
+    pub async fn get(&self, wanted: Wanted) -> Result<Issued, Trouble> {
+        self.check()?;
+        let alone = Alone::take(&self.store)?;
+        let http = self.http(wanted.stage)?;
+        let got = match self.attempt(wanted, &http).await {
+            // Its server has forgotten us. Whatever was kept there is gone with it.
+            Err(trouble) if trouble.kind == Kind::AccountGone => {
+                (self.tell)("the account is not known any more: another is made");
+                let directory = self.directory(wanted.stage)?.to_string();
+                self.store.remove(&account::file(&directory))?;
+                self.store.remove(order::file(wanted.stage))?;
+                self.attempt(wanted, &http).await
+            }
+            got => got,
+        };
+        let (chain, pem, key) = got.map_err(|trouble| match http.heard().clocks() {
+            Some(clocks) if trouble.kind != Kind::RateLimited => {
+                let cause = format!("{}; {clocks}", trouble.cause);
+                Trouble::new(trouble.kind, cause).until(trouble.not_before)
+            }
+            _ => trouble,
+        })?;
+        Ok(Issued {
+            chain,
+            stage: wanted.stage,
+            directory: self.directory(wanted.stage)?.to_string(),
+            pem,
+            key,
+            _alone: alone,
+        })
+    }
+
+    /// Keeps it as the one to serve; of a rehearsal nothing is kept.
+    pub fn keep(&self, issued: &Issued) -> Result<(), Trouble> {
+        if issued.stage == Stage::Production {
+            self.store.keep(&issued.pem, &issued.key)?;
+        }
+        Ok(self.store.remove(order::file(issued.stage))?)
+    }
+
+    async fn attempt(
+        &self,
+        wanted: Wanted,
+        http: &Http,
+    ) -> Result<(Chain, String, String), Trouble> {
+        let stage = wanted.stage;
+        let directory = self.directory(stage)?.to_string();
+        let profile = self.config.profile.as_deref();
+        let begun = Kept::load(&self.store, stage)?;
+        let begun = begun.filter(|kept| kept.is_for(&directory, &self.names, profile));
+        let kept = match begun {
+            Some(kept) => kept,
+            None => Kept::new(&directory, &self.names, profile)?,
+        };
+        // Before anybody is asked: on a full disk nothing is begun.
+        kept.save(&self.store, stage)?;
+        let account = if let Some(account) = account::open(&self.store, &directory, http).await? {
+            account
+        } else {
+            (self.tell)("an account is made");
+            account::make(&self.store, &directory, http, &self.config, &self.dir).await?
+        };
+        self.offered(&account)?;
+        let (mut order, mut kept) = self.open(wanted, &account, kept).await?;
+        let done = self.finish(&mut order, &mut kept, stage, http).await;
+        if done.is_err() && order.state().status == OrderStatus::Invalid {
+            // Nothing can be made of it any more. Records that are still there are kept in mind.
+            kept.url = None;
+            kept.save(&self.store, stage)?;
+        }
+        let pem = done?;
+        let chain = Chain::from_pem(pem.as_bytes(), kept.key().as_bytes()).map_err(|e| {
+            Trouble::new(
+                Kind::Unfit,
+                format!("what was issued cannot be served: {e}"),
+            )
+        })?;
+        let old = self.store.kept().ok().flatten();
+        let asked = Asked {
+            names: &self.names,
+            profile,
+            rehearsal: stage == Stage::Staging,
+            force: wanted.force,
+        };
+        if let Some(trouble) = fit::wrong(&chain, old.as_ref().map(|c| &c.facts), asked, self.now())
+        {
+            // A clock is set, and then the same certificate is good.
+            if trouble.kind != Kind::Clock {
+                self.store.remove(order::file(stage))?;
+            }
+            return Err(trouble);
+        }
+        Ok((chain, pem, kept.key().to_owned()))
+    }
+
+    /// Servers that have no profiles ignore the wish for one.
+    fn offered(&self, account: &Account) -> Result<(), Trouble> {
+        let Some(profile) = &self.config.profile else {
+            return Ok(());
+        };
+        let mut offered: Vec<&str> = account.profiles().map(|p| p.name).collect();
+        offered.sort_unstable();
+        if offered.contains(&profile.as_str()) {
+            return Ok(());
+        }
+        let offers = if offered.is_empty() {
+            "none".to_owned()
+        } else {
+            offered.join(", ")
+        };
+        Err(Trouble::new(
+            Kind::Profile,
+            format!("tls.profile is {profile}, and the ACME server offers {offers}"),
+        ))
+    }
+
+    /// The order that was begun, if it is still there, or a new one.
+    async fn open(
+        &self,
+        wanted: Wanted,
+        account: &Account,
+        mut kept: Kept,
+    ) -> Result<(Order, Kept), Trouble> {
+        if let Some(url) = kept.url.clone()
+            && kept.account.as_deref() == Some(account.id())
+        {
+            (self.tell)("the order that was begun is gone on with");
+            match patiently!(account.order(url.clone())) {
+                Ok(mut order) => {
+                    if order.state().status != OrderStatus::Invalid {
+                        return Ok((order, kept));
+                    }
+                }
+                Err(trouble) if is_final(trouble.kind) => {}
+                Err(trouble) => return Err(trouble),
+            }
+            // Another key for another certificate.
+            let records = std::mem::take(&mut kept.records);
+            kept = Kept::new(&kept.directory, &self.names, kept.profile.as_deref())?;
+            kept.records = records;
+            kept.save(&self.store, wanted.stage)?;
+        }
+        (self.tell)(&format!(
+            "a certificate for {} is ordered",
+            self.names.join(", ")
+        ));
+        let order = self.order(wanted, account).await?;
+        kept.account = Some(account.id().to_owned());
+        kept.url = Some(order.url().to_owned());
+        kept.save(&self.store, wanted.stage)?;
+        Ok((order, kept))
+    }
+
+    async fn order(&self, wanted: Wanted, account: &Account) -> Result<Order, Trouble> {
+        let identifiers: Vec<Identifier> = self.names.iter().map(|name| identifier(name)).collect();
+        let plain = || match &self.config.profile {
+            Some(profile) => NewOrder::new(&identifiers).profile(profile),
+            None => NewOrder::new(&identifiers),
+        };
+        let old = self.store.kept().ok().flatten().filter(|_| wanted.replaces);
+        let Some(old) = old.and_then(|chain| name_of(&chain)) else {
+            return patiently!(account.new_order(&plain()));
+        };
+        // Nobody is asked when this server knows no such word.
+        let asked = async || match account.new_order(&plain().replaces(old.clone())).await {
+            Err(Error::Unsupported(_)) => Ok(None),
+            done => done.map(Some),
+        };
+        match patiently!(asked()) {
+            Ok(Some(order)) => Ok(order),
+            Ok(None) => patiently!(account.new_order(&plain())),
+            // It was replaced before, or is not this server's.
+            Err(trouble) if trouble.kind == Kind::Replaces => {
+                patiently!(account.new_order(&plain()))
+            }
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// From an order in any state to the certificate.
+    async fn finish(
+        &self,
+        order: &mut Order,
+        kept: &mut Kept,
+        stage: Stage,
+        http: &Http,
+    ) -> Result<String, Trouble> {
+        let until = Instant::now() + POLL;
+        let proofs = Proofs::new(&self.store, &self.config, &self.dir);
+        let proved = if order.state().status == OrderStatus::Pending {
+            let proving = self.prove(order, kept, stage, &proofs, until, http);
+            proving.await
+        } else {
+            Ok(())
+        };
+        // Those of a run that was cut off too.
+        kept.records = proofs.clear(&kept.records).await;
+        kept.save(&self.store, stage)?;
+        proved?;
+        if order.state().status == OrderStatus::Ready {
+            (self.tell)("the names are proved: the certificate is asked for");
+            let csr = kept.csr()?;
+            patiently!(order.finalize_csr(&csr))?;
+        }
+        if order.state().status == OrderStatus::Processing {
+            self.poll(order, until, http, |s| s != OrderStatus::Processing)
+                .await?;
+        }
+        if order.state().status == OrderStatus::Invalid {
+            return Err(refusal(order).await);
+        }
+        patiently!(order.certificate())?
+            .ok_or_else(|| Trouble::new(Kind::Pending, "the certificate is not ready yet"))
+    }
+
+    /// Puts the proofs in place, says so, and waits until they were looked at.
+    async fn prove(
+        &self,
+        order: &mut Order,
+        kept: &mut Kept,
+        stage: Stage,
+        proofs: &Proofs<'_>,
+        until: Instant,
+        http: &Http,
+    ) -> Result<(), Trouble> {
+        patiently!(fetched(order))?;
+        // What a run before this one left behind.
+        kept.records = proofs.clear(&kept.records).await;
+        let mut open = Vec::new();
+        let mut authorizations = order.authorizations();
+        while let Some(authorization) = authorizations.next().await {
+            let mut authorization = authorization.map_err(because)?;
+            if authorization.status != AuthorizationStatus::Pending {
+                continue;
+            }
+            let name = authorization.identifier().to_string();
+            let challenge = authorization.challenge(proofs.kind()).ok_or_else(|| {
+                let cause = format!(
+                    "the ACME server does not offer {} for {name}",
+                    self.config.challenge
+                );
+                Trouble::new(Kind::Config, cause)
+            })?;
+            let proof = challenge.key_authorization();
+            let identifier = challenge.identifier().identifier.clone();
+            open.push((identifier, challenge.token.clone(), proof));
+        }
+        kept.records.extend(
+            open.iter()
+                .filter_map(|(name, _, proof)| proofs.record(name, proof)),
+        );
+        kept.save(&self.store, stage)?;
+        for (name, token, proof) in &open {
+            proofs.set(name, token, proof).await?;
+        }
+        if self.config.challenge == config::Challenge::Dns01 && !open.is_empty() {
+            let wait = self.config.dns_wait;
+            (self.tell)(&format!(
+                "the records are set: {} s until the world sees them",
+                wait.as_secs()
+            ));
+            sleep(wait).await;
+        }
+        (self.tell)(&format!(
+            "the ACME server looks for the proofs ({})",
+            self.config.challenge
+        ));
+        let mut authorizations = order.authorizations();
+        while let Some(authorization) = authorizations.next().await {
+            let mut authorization = authorization.map_err(because)?;
+            if authorization.status != AuthorizationStatus::Pending {
+                continue;
+            }
+            if let Some(mut challenge) = authorization.challenge(proofs.kind())
+                && challenge.status == ChallengeStatus::Pending
+            {
+                patiently!(challenge.set_ready())?;
+            }
+        }
+        let dns = self.config.challenge == config::Challenge::Dns01;
+        let until = if dns {
+            until + self.config.dns_wait
+        } else {
+            until
+        };
+        self.poll(order, until, http, |s| s != OrderStatus::Pending)
+            .await?;
+        if order.state().status == OrderStatus::Invalid {
+            return Err(refusal(order).await);
+        }
+        Ok(())
+    }
+
+    /// Looks at an order until something came of it.
+    async fn poll(
+        &self,
+        order: &mut Order,
+        until: Instant,
+        http: &Http,
+        done: fn(OrderStatus) -> bool,
+    ) -> Result<(), Trouble> {
+        let mut wait = LOOK;
+        loop {
+            sleep(wait).await;
+            if done(patiently!(refreshed(order))?) {
+                return Ok(());
+            }
+            wait = (wait * 2).min(LOOK_MOST);
+            if let Some(asked) = http.heard().wait.and_then(|s| u64::try_from(s).ok()) {
+                wait = wait.max(Duration::from_secs(asked));
+            }
+            if Instant::now() + wait > until {
+                let seconds = i64::try_from(wait.as_secs()).unwrap_or(i64::MAX);
+                let trouble = Trouble::new(Kind::Pending, "the ACME server is still at it");
+                return Err(trouble.until(Some(self.now().saturating_add(seconds))));
+            }
+        }
+    }
+
+    /// When the authority would have the kept certificate renewed; nothing when it does not say.
+    pub async fn window(&self, chain: &Chain) -> Result<Option<Said>, Trouble> {
+        let Some(id) = name_of(chain) else {
+            return Ok(None);
+        };
+        let http = self.http(Stage::Production)?;
+        let directory = self.config.directory.to_string();
+        let Some(account) = account::open(&self.store, &directory, &http).await? else {
+            return Ok(None);
+        };
+        match account.renewal_info(&id).await {
+            Ok((info, wait)) => Ok(Some(Said {
+                start: info.suggested_window.start.unix_timestamp(),
+                end: info.suggested_window.end.unix_timestamp(),
+                wait: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
+                explanation: info
+                    .explanation_url
+                    .map(|url| crate::text::clean_to(&url, 200)),
+            })),
+            Err(Error::Unsupported(_)) => Ok(None),
+            Err(error) => Err(because(error)),
+        }
+    }
+
+    /// Revokes a certificate, and remembers that.
+    pub async fn revoke(&self, chain: &Chain, reason: Reason) -> Result<(), Trouble> {
+        let _alone = Alone::take(&self.store)?;
+        let http = self.http(Stage::Production)?;
+        let directory = self.config.directory.to_string();
+        let account = account::open(&self.store, &directory, &http).await?;
+        let account = account.ok_or_else(|| {
+            Trouble::new(
+                Kind::Account,
+                "there is no account at that authority, which alone may revoke it",
+            )
+        })?;
+        let reason = match reason {
+            Reason::Unspecified => RevocationReason::Unspecified,
+            Reason::KeyCompromise => RevocationReason::KeyCompromise,
+            Reason::Superseded => RevocationReason::Superseded,
+            Reason::CessationOfOperation => RevocationReason::CessationOfOperation,
+        };
+        let request = RevocationRequest {
+            certificate: chain.leaf(),
+            reason: Some(reason),
+        };
+        match patiently!(account.revoke(&request)) {
+            Err(trouble) if !trouble.cause.to_ascii_lowercase().contains("already") => {
+                return Err(trouble);
+            }
+            _ => {}
+        }
+        let mut state = State::load(&self.store)?;
+        state.revoked = Some(chain.facts.fingerprint.clone());
+        state.save(&self.store)
+    }
+}
+
+async fn refreshed(order: &mut Order) -> Result<OrderStatus, Error> {
+    Ok(order.refresh().await?.status)
+}
+
+/// All authorizations, once: from then on they are known.
+async fn fetched(order: &mut Order) -> Result<(), Error> {
+    let mut authorizations = order.authorizations();
+    while let Some(authorization) = authorizations.next().await {
+        authorization?;
+    }
+    Ok(())
+}
+
+/// Why an order came to nothing: what was said about its names, or about itself.
+async fn refusal(order: &mut Order) -> Trouble {
+    let mut kind = None;
+    let mut causes = Vec::new();
+    let mut authorizations = order.authorizations();
+    while let Some(Ok(mut authorization)) = authorizations.next().await {
+        if patiently!(authorization.refresh()).is_err() {
+            continue;
+        }
+        let name = authorization.identifier().to_string();
+        for error in authorization
+            .challenges
+            .iter()
+            .filter_map(|c| c.error.as_ref())
+        {
+            let trouble = said(error);
+            kind.get_or_insert(trouble.kind);
+            causes.push(format!("{name}: {}", trouble.cause));
+        }
+    }
+    if let Some(kind) = kind {
+        return Trouble::new(kind, causes.join("; "));
+    }
+    match &order.state().error {
+        Some(problem) => said(problem),
+        None => Trouble::new(
+            Kind::Refused,
+            "the order came to nothing, and the ACME server does not say why",
+        ),
+    }
+}
+
+/// Whether a server said of an order what it will say again.
+const fn is_final(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Refused | Kind::Proof | Kind::Account | Kind::Rejected
+    )
+}
+
+/// The name an authority knows a certificate by (RFC 9773 §4.1).
+fn name_of(chain: &Chain) -> Option<CertificateIdentifier<'static>> {
+    CertificateIdentifier::try_from(chain.leaf())
+        .ok()
+        .map(CertificateIdentifier::into_owned)
+}
+
+fn identifier(name: &str) -> Identifier {
+    name.parse()
+        .map_or_else(|_| Identifier::Dns(name.to_owned()), Identifier::Ip)
+}
+
+/// An address in its one form.
+fn canonical(name: &str) -> String {
+    let ip: Option<std::net::IpAddr> = name.parse().ok();
+    ip.map_or_else(|| name.to_ascii_lowercase(), |ip| ip.to_string())
+}
