@@ -2,6 +2,7 @@
 //! that says who did it; a change that is refused is one too.
 
 mod actors;
+mod backups;
 mod budgets;
 mod devices;
 mod grants;
@@ -13,6 +14,7 @@ mod statements;
 mod tokens;
 mod vendors;
 
+pub use backups::{BackupRow, ErasureAgain, RestoreRow};
 pub use devices::{DeviceRequest, PairRequest};
 pub use grants::{Grant, GrantRequest};
 pub use logs::{LogFinding, LogStatus};
@@ -206,6 +208,12 @@ pub enum AdminCall {
         /// What was signed last under the old one: a checkpoint's text.
         last: String,
     },
+    /// A backup is taken.
+    BackupTake(BackupRow),
+    /// A backup was put back.
+    BackupRestored(RestoreRow),
+    /// Erases what a backup brought back.
+    EraseAgain(ErasureAgain),
 }
 
 /// A ring that can be rotated.
@@ -299,6 +307,9 @@ impl AdminCall {
             Self::LogPrune { .. } => logs::PRUNE,
             Self::LogAnchor { .. } => logs::ANCHOR,
             Self::LogRestart { .. } => logs::RESTART,
+            Self::BackupTake(_) => backups::TAKE,
+            Self::BackupRestored(_) => backups::RESTORE,
+            Self::EraseAgain(_) => "memory.erase",
         }
     }
 
@@ -379,6 +390,9 @@ pub(super) async fn run(cx: &Cx<'_>, call: &AdminCall) -> Done {
             number,
             last,
         } => logs::restart(cx, closed, *number, last).await,
+        AdminCall::BackupTake(row) => backups::take(cx, row).await,
+        AdminCall::BackupRestored(row) => backups::restored(cx, row).await,
+        AdminCall::EraseAgain(again) => backups::erase_again(cx, again).await,
     }
 }
 
