@@ -1,5 +1,7 @@
 //! Files and folders that are not there until they are whole.
 
+use crate::authority::ports::Entropy as _;
+use crate::folder::system::SystemEntropy;
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
@@ -98,8 +100,7 @@ impl Scratch {
         sweep(folder)?;
         loop {
             let mut random = [0; 8];
-            use crate::authority::ports::Entropy as _;
-            crate::folder::system::SystemEntropy.fill(&mut random);
+            SystemEntropy.fill(&mut random);
             let path = folder.join(format!("{PREFIX}{}", hex::encode(random)));
             DirBuilder::new().mode(0o700).create(&path)?;
             let lock = File::open(&path);

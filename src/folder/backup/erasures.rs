@@ -113,7 +113,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn row(detail: Value) -> Value {
+    fn row(detail: &Value) -> Value {
         json!({
             "event_id": "evt_1", "seq": 7, "tool": TOOL, "verdict": "accept",
             "actor_omni": Omni::from_bytes([1; 32]).to_string(), "detail": detail,
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_row_says_what_was_erased() {
-        let of = |detail| Erasure::of(&row(detail)).unwrap();
+        let of = |detail: Value| Erasure::of(&row(&detail)).unwrap();
         let one = of(json!({"namespaces": ["travel"]})).unwrap();
         assert_eq!((one.statements, one.namespaces.len()), (false, 1));
         let all = json!({"namespaces": ["personal", "family", "work", "travel"]});
@@ -136,7 +136,7 @@ mod tests {
         for blank in [json!(null), json!({}), json!({"namespaces": ["cooking"]})] {
             assert!(of(blank).is_err());
         }
-        let mut refused = row(json!({"namespaces": ["travel"]}));
+        let mut refused = row(&json!({"namespaces": ["travel"]}));
         refused["verdict"] = "error".into();
         assert!(Erasure::of(&refused).is_none());
     }
@@ -145,7 +145,7 @@ mod tests {
     fn a_file_of_rows_is_read_whole_or_not_at_all() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("rows");
-        let good = row(json!({"namespaces": ["travel"]}));
+        let good = row(&json!({"namespaces": ["travel"]}));
         let other = json!({"tool": "vendor.create"});
         std::fs::write(&path, format!("{other}\n{good}\n\n")).unwrap();
         assert_eq!(Erasure::all_in(&path).unwrap().len(), 1);

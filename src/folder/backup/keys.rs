@@ -36,7 +36,7 @@ struct Head {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Ring {
+struct Opening {
     id: String,
     authority: String,
     created_ms: i64,
@@ -122,7 +122,7 @@ impl Keys {
             sealed: hex::encode(&key.sealed),
             created_ms: key.created_ms,
         });
-        let mut head = serde_json::json!(Ring {
+        let mut head = serde_json::json!(Opening {
             id: self.id.clone(),
             authority: self.authority.clone(),
             created_ms: self.created_ms,
@@ -185,7 +185,7 @@ impl Keys {
             return Err(KeysError::Newer(head.format));
         }
         let head = serde_json::Value::Object(head.rest);
-        let head: Ring = serde_json::from_value(head).map_err(|_| KeysError::Form(HEAD))?;
+        let head: Opening = serde_json::from_value(head).map_err(|_| KeysError::Form(HEAD))?;
         let root: [u8; 32] = unhexed(&head.root_key).ok_or(KeysError::Form(HEAD))?;
         let ring = head.ring.into_iter().map(|key| {
             Some(SealedKey {

@@ -32,7 +32,9 @@ mod bundle;
 mod draft;
 mod erasures;
 mod keys;
+mod problems;
 mod restore;
+mod settle;
 mod take;
 
 pub use erasures::Erasure;

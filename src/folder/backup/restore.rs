@@ -5,20 +5,18 @@ use super::bundle::{BundleError, Manifest, Member, Members};
 use super::draft::{Scratch, folder_of};
 use super::erasures::{self, Erasure};
 use super::keys::Keys;
+use super::problems::{bundle_problem, does_not_verify, newer, not_kept, older, unusable};
+use super::settle::Unpacked;
 use super::{Progress, RESTORE, file};
 use crate::audit::checkpoint::{Checkpoint, CheckpointError};
 use crate::audit::note::{NoteError, SignedNote, VerifierKey};
-use crate::audit::recheck::{Failure, What};
-use crate::authority::Limits;
-use crate::authority::calls::admin::{AdminCall, ErasureAgain, RestoreRow};
 use crate::authority::event;
 use crate::authority::found::log_origin;
-use crate::authority::identity::Omni;
+use crate::authority::ports::Clock as _;
 use crate::folder::system::SystemClock;
-use crate::folder::{Folder, INSTANCE, ledger_path, private_dir, write_private};
+use crate::folder::{INSTANCE, ledger_path, private_dir, write_private};
 use crate::jobs::recheck::{Against, recheck};
-use crate::ledger::backup::{Copy, Erased};
-use crate::operate;
+use crate::ledger::backup::Copy;
 use crate::problem::{Exit, Problem};
 use crate::secret::Secret;
 use std::collections::BTreeSet;
@@ -26,10 +24,6 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-/// Nobody else seals a folder that nobody can see.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How far this clock may be behind the one the snapshot was taken by, milliseconds: what a check of
 /// the log forgives.
@@ -82,11 +76,11 @@ pub struct Restored {
 }
 
 /// The last that is known to have been signed.
-struct Known {
-    last: Checkpoint,
-    number: u32,
-    lost: Option<u64>,
-    unverified: bool,
+pub(super) struct Known {
+    pub(super) last: Checkpoint,
+    pub(super) number: u32,
+    pub(super) lost: Option<u64>,
+    pub(super) unverified: bool,
 }
 
 enum Fault {
@@ -204,7 +198,6 @@ impl Restore {
         if other && keys.openers.events < manifest.events {
             return Err(older(&self.keys));
         }
-        use crate::authority::ports::Clock as _;
         let now_ms = SystemClock::default().now_ms();
         if now_ms < manifest.created_ms.saturating_sub(CLOCKS_APART_MS) {
             return Err(Problem::new(
@@ -309,134 +302,6 @@ impl Restore {
     }
 }
 
-/// A checked folder that is not at its place yet.
-struct Unpacked {
-    restore: Restore,
-    scratch: Scratch,
-    data: PathBuf,
-    manifest: Manifest,
-    keys_id: String,
-    keys_ms: i64,
-    known: Known,
-    /// What its salts do not open.
-    erased: Vec<Erased>,
-    /// Erasures it knows of.
-    done: BTreeSet<String>,
-}
-
-impl Unpacked {
-    async fn finish(self) -> Result<Restored, Problem> {
-        let folder = Folder::open(&self.data, Limits::default()).await?;
-        let restored = self.tell(&folder).await;
-        // Closes the ledger before it is moved.
-        drop(folder);
-        let restored = restored?;
-        let dir = &self.restore.dir;
-        let at = |error: &io::Error| file(RESTORE, dir, error);
-        durable(&self.data).map_err(|e| at(&e))?;
-        // Takes the place of an empty folder, and of nothing else.
-        std::fs::rename(&self.data, dir).map_err(|error| match vacant(dir) {
-            Err(problem) => problem,
-            Ok(()) => at(&error),
-        })?;
-        let parent = File::open(folder_of(dir)).and_then(|parent| parent.sync_all());
-        parent.map_err(|e| at(&e))?;
-        drop(self.scratch);
-        Ok(restored)
-    }
-
-    /// Goes on with the log: another name first, then what was done, each with its row.
-    async fn tell(&self, folder: &Folder) -> Result<Restored, Problem> {
-        let operator = folder.operator();
-        let perform = async |call| operate::admin(&folder.authority, &operator, call).await;
-        let state = folder.authority.log().log_state().await;
-        let closed = state.map_err(|e| crate::folder::failed(&e))?.origin;
-        let name = closed.name.clone();
-        let number = self.known.number.max(closed.number).checked_add(1);
-        let number = number.ok_or_else(|| not_kept("its name cannot be followed by another"))?;
-        perform(AdminCall::LogRestart {
-            closed,
-            number,
-            last: self.known.last.text(),
-        })
-        .await?;
-        perform(AdminCall::BackupRestored(RestoreRow {
-            id: self.manifest.id.clone(),
-            keys: self.keys_id.clone(),
-            events: self.manifest.events,
-            lost: self.known.lost,
-        }))
-        .await?;
-        for erased in &self.erased {
-            perform(AdminCall::EraseAgain(ErasureAgain {
-                actor: erased.actor,
-                namespaces: erased.namespaces.clone(),
-                statements: erased.statements,
-                replays: None,
-            }))
-            .await?;
-        }
-        let due = self.due(folder).await?;
-        for erasure in &due {
-            perform(AdminCall::EraseAgain(ErasureAgain {
-                actor: erasure.actor,
-                namespaces: erasure.namespaces.clone(),
-                statements: erasure.statements,
-                replays: Some(erasure.event_id.clone()),
-            }))
-            .await?;
-        }
-        let sealed = folder.sealer().seal(PATIENCE).await;
-        let sealed = sealed.map_err(|e| unusable(&self.restore.snapshot, &e.to_string()))?;
-        let given = self.restore.erasures.as_ref().map_or(0, Vec::len);
-        Ok(Restored {
-            events: self.manifest.events,
-            closed: name,
-            checkpoint: sealed.checkpoint,
-            lost: self.known.lost,
-            unverified: self.known.unverified,
-            taken_ms: self.manifest.created_ms,
-            keys_ms: self.keys_ms,
-            newer_keys: self.keys_id != self.manifest.id,
-            erased_by_keys: self.erased.len() as u64,
-            replayed: due.len() as u64,
-            passed_over: (given - due.len()) as u64,
-        })
-    }
-
-    /// The erasures of the file that this ledger does not have.
-    async fn due(&self, folder: &Folder) -> Result<Vec<Erasure>, Problem> {
-        let given = self.restore.erasures.iter().flatten();
-        let operator = folder.authority.operator();
-        let actors = folder.ledger.actors().await;
-        let actors = actors.map_err(|e| crate::folder::failed(&e))?;
-        let actors: BTreeSet<Omni> = actors.into_iter().map(|actor| actor.omni).collect();
-        let pruned = folder.authority.log().log_state().await;
-        let pruned = pruned.map_err(|e| crate::folder::failed(&e))?.pruned;
-        let mut done = self.done.clone();
-        let mut due = Vec::new();
-        for erasure in given {
-            if erasure.operator.is_some_and(|of| of != operator) {
-                return Err(Problem::new(
-                    Exit::Usage,
-                    "agentkeys.restore.erasures_of_another",
-                    format!("{} is of another authority", erasure.event_id),
-                    "give the rows of this authority's own log",
-                ));
-            }
-            // Of what was pruned nobody can look up the id. It is older than the snapshot.
-            let old = erasure.seq < pruned;
-            let first = erasure.replays.as_ref().unwrap_or(&erasure.event_id);
-            let known = done.contains(first) || !done.insert(erasure.event_id.clone());
-            if !old && !known && actors.contains(&erasure.actor) {
-                due.push(erasure.clone());
-            }
-            done.insert(first.clone());
-        }
-        Ok(due)
-    }
-}
-
 /// The ids of the erasures that a ledger has rows of, and of those that these repeat.
 fn erasures_in(copy: &Copy) -> rusqlite::Result<BTreeSet<String>> {
     let rows = copy.events_of(erasures::TOOL)?.into_iter();
@@ -449,7 +314,7 @@ fn erasures_in(copy: &Copy) -> rusqlite::Result<BTreeSet<String>> {
 }
 
 /// Refuses the place of anything but an empty folder.
-fn vacant(dir: &Path) -> Result<(), Problem> {
+pub(super) fn vacant(dir: &Path) -> Result<(), Problem> {
     let there = match std::fs::read_dir(dir) {
         Ok(mut entries) => entries.next().is_some(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => dir.symlink_metadata().is_ok(),
@@ -500,7 +365,7 @@ fn write_keys(data: &Path, keys: &Keys) -> Result<(), Problem> {
 }
 
 /// Everything that was written is on the disk after this.
-fn durable(data: &Path) -> io::Result<()> {
+pub(super) fn durable(data: &Path) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     rustix::fs::syncfs(File::open(data)?)?;
     #[cfg(not(target_os = "linux"))]
@@ -517,67 +382,4 @@ fn opened(ledger: &Path, snapshot: &Path) -> Result<Copy, Problem> {
         OpenError::Newer { .. } => newer(snapshot, &error.to_string()),
         error => unusable(snapshot, &error.to_string()),
     })
-}
-
-fn newer(snapshot: &Path, why: &str) -> Problem {
-    Problem::new(
-        Exit::Config,
-        "agentkeys.restore.newer",
-        format!("{} cannot be read: {why}", snapshot.display()),
-        "use the program version that wrote it, or a newer one",
-    )
-}
-
-fn unusable(snapshot: &Path, why: &str) -> Problem {
-    Problem::new(
-        Exit::Failed,
-        "agentkeys.restore.damaged",
-        format!("{} is not put back: {why}", snapshot.display()),
-        "take another copy of it; nothing was changed here",
-    )
-}
-
-fn bundle_problem(snapshot: &Path, error: &BundleError) -> Problem {
-    match error {
-        BundleError::Newer(_) => newer(snapshot, &error.to_string()),
-        BundleError::Io(inner) if inner.raw_os_error().is_some() => file(RESTORE, snapshot, inner),
-        error => unusable(snapshot, &error.to_string()),
-    }
-}
-
-fn older(keys: &Path) -> Problem {
-    Problem::new(
-        Exit::Config,
-        "agentkeys.restore.keys_older",
-        format!(
-            "{} is older than the snapshot and lacks keys of it",
-            keys.display()
-        ),
-        "give the keys file that was written with this snapshot, or a later one",
-    )
-}
-
-fn not_kept(why: &str) -> Problem {
-    Problem::new(
-        Exit::AuditInvalid,
-        What::Since.code(),
-        format!("the kept checkpoint does not hold: {why}"),
-        What::Since.fix(),
-    )
-}
-
-fn does_not_verify(failure: &Failure) -> Problem {
-    let place = failure.first_bad;
-    let place = place.map_or(String::new(), |place| {
-        format!(" (first bad position: {place})")
-    });
-    Problem::new(
-        Exit::AuditInvalid,
-        failure.what.code(),
-        format!(
-            "the log in the snapshot does not verify: {}{place}",
-            failure.cause
-        ),
-        "nothing was put back; take another snapshot, or look at this one's log before you believe it",
-    )
 }

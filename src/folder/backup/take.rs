@@ -153,6 +153,9 @@ fn ledger(error: &rusqlite::Error) -> Problem {
     )
 }
 
+/// An object by its own name, and as a member.
+type Object = (String, Member);
+
 /// One backup on its way, on a thread of its own.
 struct Work {
     dir: PathBuf,
@@ -201,7 +204,7 @@ impl Work {
         let path = scratch.path().join(LEDGER);
         let progress = &mut self.progress;
         let copy = copies::copy(&ledger_path(&self.dir), &path, |n, of| {
-            progress("events", n, of)
+            progress("events", n, of);
         });
         let copy = copy.map_err(|e| ledger(&e))?;
         let pointed = copy.objects().map_err(|e| ledger(&e))?;
@@ -215,20 +218,7 @@ impl Work {
         }
         let note = note.into_bytes();
         fixed.push(bundle::hashed(CHECKPOINT, note.as_slice()).map_err(|e| at(&e))?);
-        let mut known: Vec<(String, Member)> = Vec::new();
-        let mut missing = Vec::new();
-        for name in pointed {
-            // Only a ledger that was changed by hand points elsewhere.
-            if !crate::vault::is_name(&name) {
-                missing.push(name);
-                continue;
-            }
-            match hash(&bundle::object(&name), &self.dir.join("vault").join(&name)) {
-                Ok(member) => known.push((name, member)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push(name),
-                Err(error) => return Err(file(BACKUP, &self.dir.join("vault"), &error)),
-            }
-        }
+        let (mut known, missing) = self.objects(pointed)?;
         for _ in 0..TRIES {
             let members = fixed.iter().chain(known.iter().map(|(_, member)| member));
             let manifest = self.manifest(&checkpoint, &note, events, members.cloned().collect());
@@ -255,6 +245,25 @@ impl Work {
             "memories were erased again and again while they were copied",
             "run it again when fewer are",
         ))
+    }
+
+    /// Those objects that are there, and the names of those that are not.
+    fn objects(&self, pointed: Vec<String>) -> Result<(Vec<Object>, Vec<String>), Problem> {
+        let vault = self.dir.join("vault");
+        let (mut known, mut missing) = (Vec::new(), Vec::new());
+        for name in pointed {
+            // Only a ledger that was changed by hand points elsewhere.
+            if !crate::vault::is_name(&name) {
+                missing.push(name);
+                continue;
+            }
+            match hash(&bundle::object(&name), &vault.join(&name)) {
+                Ok(member) => known.push((name, member)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push(name),
+                Err(error) => return Err(file(BACKUP, &vault, &error)),
+            }
+        }
+        Ok((known, missing))
     }
 
     fn manifest(
@@ -289,7 +298,7 @@ impl Work {
         copy: &Path,
         note: &[u8],
         manifest: &Manifest,
-        objects: &[(String, Member)],
+        objects: &[Object],
     ) -> Result<Result<Draft, BTreeSet<String>>, Problem> {
         let at = |error: &io::Error| file(BACKUP, out, error);
         let draft = Draft::of(out).map_err(|e| at(&e))?;

@@ -289,7 +289,7 @@ impl AdminCall {
             Self::MemoryPut { .. } => "memory.put",
             Self::MemoryGet { .. } => "memory.get",
             Self::MemoryHistory { .. } => "memory.history",
-            Self::MemoryErase { .. } => "memory.erase",
+            Self::MemoryErase { .. } | Self::EraseAgain(_) => "memory.erase",
             Self::BudgetShow { .. } => "budget.show",
             Self::BudgetRelease { .. } => "budget.release",
             Self::PolicyApply { .. } => "policy.apply",
@@ -309,7 +309,6 @@ impl AdminCall {
             Self::LogRestart { .. } => logs::RESTART,
             Self::BackupTake(_) => backups::TAKE,
             Self::BackupRestored(_) => backups::RESTORE,
-            Self::EraseAgain(_) => "memory.erase",
         }
     }
 
