@@ -7,9 +7,9 @@ use super::erasures::Erasure;
 use super::problems::{not_kept, unusable};
 use super::restore::{Known, Restore, Restored, durable, vacant};
 use super::{RESTORE, file};
-use crate::authority::Limits;
 use crate::authority::calls::admin::{AdminCall, ErasureAgain, RestoreRow};
 use crate::authority::identity::Omni;
+use crate::authority::{Cause, Limits};
 use crate::folder::Folder;
 use crate::ledger::backup::Erased;
 use crate::operate;
@@ -45,7 +45,7 @@ impl Unpacked {
         let restored = self.tell(&folder).await;
         // Closes the ledger before it is moved.
         drop(folder);
-        let restored = restored?;
+        let restored = restored.map_err(|problem| self.unwritten(problem))?;
         let dir = &self.restore.dir;
         let at = |error: &io::Error| file(RESTORE, dir, error);
         durable(&self.data).map_err(|e| at(&e))?;
@@ -58,6 +58,20 @@ impl Unpacked {
         parent.map_err(|e| at(&e))?;
         drop(self.scratch);
         Ok(restored)
+    }
+
+    /// A ledger that does not take what is to be said says only that.
+    fn unwritten(&self, problem: Problem) -> Problem {
+        if problem.code != Cause::AuditUnavailable.code() {
+            return problem;
+        }
+        let dir = self.restore.dir.display();
+        Problem::new(
+            Exit::Failed,
+            "agentkeys.restore.not_written",
+            format!("the log of {dir} could not be gone on with; nothing was left there"),
+            "make room, or name a place on another disk; the lines above say more",
+        )
     }
 
     /// Goes on with the log: another name first, then what was done, each with its row.

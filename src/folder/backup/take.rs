@@ -136,14 +136,10 @@ fn unsealed(error: &SealError) -> Problem {
     Problem::new(exit, "agentkeys.backup.not_sealed", cause, fix)
 }
 
-fn ledger(error: &rusqlite::Error) -> Problem {
+/// `at` is where its copy goes.
+fn ledger(at: &Path, error: &rusqlite::Error) -> Problem {
     if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) {
-        return Problem::new(
-            Exit::Failed,
-            BACKUP.full,
-            "there is no room for the copy of the ledger; nothing was left there",
-            "make room, or name a place on another disk",
-        );
+        return file(BACKUP, at, &io::ErrorKind::StorageFull.into());
     }
     Problem::new(
         Exit::Failed,
@@ -206,10 +202,10 @@ impl Work {
         let copy = copies::copy(&ledger_path(&self.dir), &path, |n, of| {
             progress("events", n, of);
         });
-        let copy = copy.map_err(|e| ledger(&e))?;
-        let pointed = copy.objects().map_err(|e| ledger(&e))?;
-        let (checkpoint, note) = newest(&copy)?;
-        let events = copy.events().map_err(|e| ledger(&e))?;
+        let copy = copy.map_err(|e| ledger(out, &e))?;
+        let pointed = copy.objects().map_err(|e| ledger(out, &e))?;
+        let (checkpoint, note) = newest(&copy, out)?;
+        let events = copy.events().map_err(|e| ledger(out, &e))?;
         drop(copy);
         let mut fixed = vec![hash(LEDGER, &path).map_err(|e| at(&e))?];
         let config = self.dir.join(CONFIG);
@@ -344,7 +340,7 @@ impl Work {
         if missing.is_empty() {
             return Ok(missing);
         }
-        let still = copies::objects(&ledger_path(&self.dir)).map_err(|e| ledger(&e))?;
+        let still = copies::objects(&ledger_path(&self.dir)).map_err(|e| ledger(&self.dir, &e))?;
         let still: BTreeSet<String> = still.into_iter().collect();
         let lost = missing.into_iter().filter(|name| still.contains(name));
         Ok(lost.collect())
@@ -353,7 +349,8 @@ impl Work {
     fn keys(&mut self) -> Result<Draft, Problem> {
         (self.progress)("keys", 0, 1);
         let tls = tls_of(&self.dir).map_err(|e| file(BACKUP, &self.dir.join("tls"), &e))?;
-        let openers = copies::openers(&ledger_path(&self.dir)).map_err(|e| ledger(&e))?;
+        let openers =
+            copies::openers(&ledger_path(&self.dir)).map_err(|e| ledger(&self.dir, &e))?;
         let keys = Keys {
             id: self.id.clone(),
             authority: self.authority.clone(),
@@ -406,8 +403,8 @@ fn publish(draft: Draft, path: &Path) -> Result<(), Problem> {
 }
 
 /// The newest checkpoint that a copy has.
-fn newest(copy: &Copy) -> Result<(Checkpoint, String), Problem> {
-    let note = copy.last_checkpoint().map_err(|e| ledger(&e))?;
+fn newest(copy: &Copy, out: &Path) -> Result<(Checkpoint, String), Problem> {
+    let note = copy.last_checkpoint().map_err(|e| ledger(out, &e))?;
     let read = note.and_then(|note| {
         let signed = SignedNote::parse(note.as_bytes()).ok()?;
         Some((Checkpoint::from_text(signed.text()).ok()?, note))
