@@ -5,6 +5,7 @@ mod broken;
 mod erased;
 
 use super::installed::{installed, root};
+use super::operations::SmallDisk;
 use super::support::{House, Server, command, json_of, run_in, text};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
@@ -528,6 +529,57 @@ fn a_restore_that_is_killed_leaves_no_folder() {
     json_of(&pair.restore(&dir, &[]));
     assert_eq!(entries(temp.path()), ["data"]);
     json_of(&run_in(&dir, &["audit", "verify", "--log"]));
+}
+
+#[test]
+fn on_a_full_disk_nothing_is_left() {
+    let house = House::demo();
+    let pair = Pair::of(&house, "monday");
+    let keys = house.temp.path().join("keys.age");
+    let (mut refused, mut codes) = (0, Vec::new());
+    // From too little for anything to enough, through every step that could find no room.
+    for kib in (20..=500).step_by(40) {
+        let Some(disk) = SmallDisk::mounted(kib) else {
+            println!("skipped: this user may not mount a file system");
+            return;
+        };
+        let snapshot = disk.0.path().join("full.tar");
+        let args = ["backup", "--out", arg(&snapshot), "--keys-out", arg(&keys)];
+        let args = [&args[..], &["--passphrase-file", arg(&pair.passphrase)]].concat();
+        let taken = house.run(&args);
+        if taken.status.success() {
+            std::fs::remove_file(&snapshot).unwrap();
+            std::fs::remove_file(&keys).unwrap();
+        } else {
+            assert!(text(&taken.stderr).contains("agentkeys.backup.disk_full"));
+            assert!(text(&taken.stderr).contains(arg(disk.0.path())));
+            refused += 1;
+        }
+        assert!(!keys.exists() && entries(disk.0.path()).is_empty());
+        let restored = pair.restore(&disk.0.path().join("data"), &[]);
+        if restored.status.success() {
+            assert_eq!(entries(disk.0.path()), ["data"]);
+            codes.push(String::new());
+        } else {
+            let said = text(&restored.stderr);
+            let problem: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+            codes.push(problem["error"]["code"].as_str().unwrap().to_owned());
+            assert!(said.contains(arg(disk.0.path())), "{said}");
+            assert!(entries(disk.0.path()).is_empty());
+        }
+    }
+    assert!((2..13).contains(&refused), "{refused}");
+    codes.dedup();
+    let wanted = [
+        "agentkeys.restore.disk_full",
+        "agentkeys.restore.not_written",
+        "",
+    ];
+    assert!(
+        codes.iter().all(|code| wanted.contains(&code.as_str())),
+        "{codes:?}"
+    );
+    assert!(codes.len() > 1, "{codes:?}");
 }
 
 /// A file of a real age implementation, and ours read by it.

@@ -130,7 +130,12 @@ impl Restore {
         let mut copy = opened(&ledger, &self.snapshot)?;
         self.is_what_it_says(&copy, &manifest)?;
         let known = self.verify(&ledger, &manifest, &keys.authority, &mut progress)?;
-        let failed = |error: rusqlite::Error| unusable(&self.snapshot, &error.to_string());
+        let failed = |error: rusqlite::Error| match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => {
+                file(RESTORE, &ledger, &io::ErrorKind::StorageFull.into())
+            }
+            _ => unusable(&self.snapshot, &error.to_string()),
+        };
         let done = erasures_in(&copy).map_err(failed)?;
         let (missing, erased) = copy.open_with(&keys.openers).map_err(failed)?;
         drop(copy);

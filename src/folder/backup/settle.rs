@@ -4,12 +4,13 @@
 use super::bundle::Manifest;
 use super::draft::{Scratch, folder_of};
 use super::erasures::Erasure;
-use super::problems::{not_kept, unusable};
+use super::problems::not_kept;
 use super::restore::{Known, Restore, Restored, durable, vacant};
 use super::{RESTORE, file};
+use crate::audit::recheck::What;
+use crate::authority::Limits;
 use crate::authority::calls::admin::{AdminCall, ErasureAgain, RestoreRow};
 use crate::authority::identity::Omni;
-use crate::authority::{Cause, Limits};
 use crate::folder::Folder;
 use crate::ledger::backup::Erased;
 use crate::operate;
@@ -41,7 +42,8 @@ pub(super) struct Unpacked {
 impl Unpacked {
     /// Says in its log what it is, and gives it its place.
     pub(super) async fn finish(self) -> Result<Restored, Problem> {
-        let folder = Folder::open(&self.data, Limits::default()).await?;
+        let folder = Folder::open(&self.data, Limits::default()).await;
+        let folder = folder.map_err(|problem| self.unwritten(problem))?;
         let restored = self.tell(&folder).await;
         // Closes the ledger before it is moved.
         drop(folder);
@@ -60,18 +62,18 @@ impl Unpacked {
         Ok(restored)
     }
 
-    /// A ledger that does not take what is to be said says only that.
+    /// What the house says when it cannot write, about a folder that nobody will ever see.
     fn unwritten(&self, problem: Problem) -> Problem {
-        if problem.code != Cause::AuditUnavailable.code() {
+        if problem.code.starts_with("agentkeys.restore.") || problem.code == What::Since.code() {
             return problem;
         }
         let dir = self.restore.dir.display();
-        Problem::new(
-            Exit::Failed,
-            "agentkeys.restore.not_written",
-            format!("the log of {dir} could not be gone on with; nothing was left there"),
-            "make room, or name a place on another disk; the lines above say more",
-        )
+        let cause = format!(
+            "{dir} could not be finished, and nothing was left there: {}",
+            problem.cause
+        );
+        let fix = "make room, or name a place on another disk; the lines above say more";
+        Problem::new(Exit::Failed, "agentkeys.restore.not_written", cause, fix)
     }
 
     /// Goes on with the log: another name first, then what was done, each with its row.
@@ -116,7 +118,8 @@ impl Unpacked {
             .await?;
         }
         let sealed = folder.sealer().seal(PATIENCE).await;
-        let sealed = sealed.map_err(|e| unusable(&self.restore.snapshot, &e.to_string()))?;
+        let code = "agentkeys.audit.unavailable";
+        let sealed = sealed.map_err(|e| Problem::new(Exit::Failed, code, e.to_string(), ""))?;
         let given = self.restore.erasures.as_ref().map_or(0, Vec::len);
         Ok(Restored {
             events: self.manifest.events,
