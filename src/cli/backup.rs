@@ -131,8 +131,8 @@ pub(super) fn bar(ctx: &Ctx) -> ProgressBar {
 pub(super) fn told(bar: &ProgressBar) -> Box<Progress<'static>> {
     let bar = bar.clone();
     Box::new(move |what, at, of| {
-        bar.set_message(what.to_owned());
         bar.set_length(of);
         bar.set_position(at);
+        bar.set_message(what.to_owned());
     })
 }

@@ -117,7 +117,7 @@ fn report(
         out.note("These tokens are shown this once; only their hashes are kept.");
         Ok(())
     })?;
-    out.note("Back up keys/root.key: without it nothing in this folder can be opened.");
+    out.note("Without keys/root.key nothing in this folder can be opened; `agentkeys backup` takes it too.");
     out.next(match (demo, url) {
         (Some(_), _) => "agentkeys demo cross-rail",
         (None, Some(_)) => "agentkeys serve",

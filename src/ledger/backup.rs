@@ -49,12 +49,12 @@ pub struct Erased {
 }
 
 /// A copy of a ledger, opened to be read.
-pub struct Copy(Connection);
+pub struct Copied(Connection);
 
 /// Copies a ledger as it is at one moment, while others write to it, without what opens anything:
 /// salts, keys, and the bodies of pruned events. They are never written to the copy, so no free page
 /// of it has them either. `progress` is told how many events were copied, of how many.
-pub fn copy(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Copy> {
+pub fn copy(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Copied> {
     let mut c = Connection::open(to)?;
     open::tables_only(&c)?;
     // A copy that is cut off is thrown away.
@@ -89,7 +89,7 @@ pub fn copy(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Resul
     }
     t.commit()?;
     c.execute("DETACH live", [])?;
-    Ok(Copy(c))
+    Ok(Copied(c))
 }
 
 /// What stands in a column of the copy instead of what is in the ledger.
@@ -137,7 +137,7 @@ fn copy_events(c: &Connection, progress: &mut impl FnMut(u64, u64)) -> Result<()
     c.prepare_cached(sql)?.execute([at, i64::MAX]).map(|_| ())
 }
 
-impl Copy {
+impl Copied {
     /// Opens the copy of a backup.
     pub fn open(path: &Path) -> std::result::Result<Self, OpenError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

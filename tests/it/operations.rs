@@ -304,7 +304,10 @@ fn on_a_full_disk_nothing_is_done_that_is_not_recorded_and_room_mends_it() {
     let hog = disk.0.path().join("hog");
     let mut file = std::fs::File::create(&hog).unwrap();
     while std::io::Write::write_all(&mut file, &[7; 4096]).is_ok() {}
-    let refused = (0..1_000_000).map(put).find(|reply| reply.status != 200).unwrap();
+    let refused = (0..1_000_000)
+        .map(put)
+        .find(|reply| reply.status != 200)
+        .unwrap();
     assert_eq!(refused.status, 503, "{refused:?}");
     assert_eq!(refused.code(), "agentkeys.http.audit_unavailable");
     let ready = super::support::send(server.http.get(format!("{}/readyz", server.operator)));

@@ -16,7 +16,7 @@ use crate::authority::ports::Clock as _;
 use crate::folder::system::SystemClock;
 use crate::folder::{INSTANCE, ledger_path, private_dir, write_private};
 use crate::jobs::recheck::{Against, recheck};
-use crate::ledger::backup::Copy;
+use crate::ledger::backup::Copied;
 use crate::problem::{Exit, Problem};
 use crate::secret::Secret;
 use std::collections::BTreeSet;
@@ -219,7 +219,7 @@ impl Restore {
     }
 
     /// Whether the ledger in it is the one that its manifest speaks of.
-    fn is_what_it_says(&self, copy: &Copy, manifest: &Manifest) -> Result<(), Problem> {
+    fn is_what_it_says(&self, copy: &Copied, manifest: &Manifest) -> Result<(), Problem> {
         let failed = |error: rusqlite::Error| unusable(&self.snapshot, &error.to_string());
         let events = copy.events().map_err(failed)?;
         let note = copy.last_checkpoint().map_err(failed)?;
@@ -308,7 +308,7 @@ impl Restore {
 }
 
 /// The ids of the erasures that a ledger has rows of, and of those that these repeat.
-fn erasures_in(copy: &Copy) -> rusqlite::Result<BTreeSet<String>> {
+fn erasures_in(copy: &Copied) -> rusqlite::Result<BTreeSet<String>> {
     let rows = copy.events_of(erasures::TOOL)?.into_iter();
     let rows = rows.filter_map(|row| event::to_json(row.seq, &row.envelope).ok());
     let read = rows.filter_map(|row| Erasure::of(&row)?.ok());
@@ -381,9 +381,9 @@ pub(super) fn durable(data: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn opened(ledger: &Path, snapshot: &Path) -> Result<Copy, Problem> {
+fn opened(ledger: &Path, snapshot: &Path) -> Result<Copied, Problem> {
     use crate::ledger::OpenError;
-    Copy::open(ledger).map_err(|error| match error {
+    Copied::open(ledger).map_err(|error| match error {
         OpenError::Newer { .. } => newer(snapshot, &error.to_string()),
         error => unusable(snapshot, &error.to_string()),
     })

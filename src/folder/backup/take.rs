@@ -13,7 +13,7 @@ use crate::authority::ports::Entropy as _;
 use crate::folder::system::SystemEntropy;
 use crate::folder::{Folder, ledger_path};
 use crate::jobs::sealer::SealError;
-use crate::ledger::backup::{self as copies, Copy};
+use crate::ledger::backup::{self as copies, Copied};
 use crate::operate;
 use crate::problem::{Exit, Problem};
 use crate::secret::Secret;
@@ -403,7 +403,7 @@ fn publish(draft: Draft, path: &Path) -> Result<(), Problem> {
 }
 
 /// The newest checkpoint that a copy has.
-fn newest(copy: &Copy, out: &Path) -> Result<(Checkpoint, String), Problem> {
+fn newest(copy: &Copied, out: &Path) -> Result<(Checkpoint, String), Problem> {
     let note = copy.last_checkpoint().map_err(|e| ledger(out, &e))?;
     let read = note.and_then(|note| {
         let signed = SignedNote::parse(note.as_bytes()).ok()?;

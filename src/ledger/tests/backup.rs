@@ -1,7 +1,7 @@
 //! Copies for backups: what is in them, and what is not.
 
 use super::*;
-use crate::ledger::backup::{Copy, Erased, copy, openers};
+use crate::ledger::backup::{Copied, Erased, copy, openers};
 
 const SALTED: [u8; 32] = [0xa5; 32];
 
@@ -69,7 +69,7 @@ async fn what_is_erased_between_the_copy_and_the_salts_is_known_to_be() {
     .await;
     let later = openers(&f.path()).unwrap();
     assert_eq!((later.events, later.salts.len()), (4, 1));
-    let mut taken = Copy::open(&to).unwrap();
+    let mut taken = Copied::open(&to).unwrap();
     let both = Erased {
         actor: omni(1),
         namespaces: vec![Namespace::Travel],
@@ -94,5 +94,5 @@ async fn bodies_that_were_pruned_and_who_seals_are_not_copied() {
     copy(&f.path(), &to, |_, _| ()).unwrap();
     assert_eq!(state(&to), (1, 2, 2, None));
     // It is made as this program makes one.
-    assert!(Copy::open(&to).is_ok());
+    assert!(Copied::open(&to).is_ok());
 }
