@@ -103,3 +103,6 @@ const RESTORE: Codes = Codes {
     full: "agentkeys.restore.disk_full",
     failed: "agentkeys.restore.file_failed",
 };
+
+#[cfg(test)]
+mod tests;
