@@ -17,6 +17,7 @@ mod it {
     mod ark_sdk;
     mod audit_bundle;
     mod audit_feed;
+    mod backup;
     mod bad_input;
     mod budgets;
     mod caps;

@@ -3,6 +3,7 @@
 use super::ports::{Entropy, SealedKey};
 use crate::secret::Secret;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::hmac;
 
 /// The key every other key is sealed under: 32 bytes in a file of mode 0600 or a credential.
 #[derive(Debug, Clone)]
@@ -40,6 +41,22 @@ impl RootKey {
             sealed,
             created_ms,
         })
+    }
+
+    /// What proves that a backup's manifest was written by whoever has this key.
+    pub fn authenticate(&self, manifest: &[u8]) -> [u8; 32] {
+        // HMAC is a key derivation too; the label keeps this use apart from every other.
+        let root = hmac::Key::new(hmac::HMAC_SHA256, self.0.expose());
+        let key = hmac::sign(&root, b"agentkeys.backup.manifest.v1");
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key.as_ref());
+        let mut out = [0; 32];
+        out.copy_from_slice(hmac::sign(&key, manifest).as_ref());
+        out
+    }
+
+    /// Its bytes, for a backup that encrypts them.
+    pub const fn bytes(&self) -> &Secret<[u8; 32]> {
+        &self.0
     }
 
     /// Opens a ring's key.

@@ -7,7 +7,7 @@ mod line;
 mod on_chain;
 mod remote;
 mod sealed;
-mod verify;
+pub(super) mod verify;
 mod whole;
 
 use super::Ctx;

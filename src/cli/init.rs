@@ -167,7 +167,7 @@ fn report(
     if url.is_some_and(|_| !behind) {
         out.note("Let the names lead to this machine and open ports 80 and 443; `agentkeys tls issue --staging` rehearses the certificate.");
     }
-    out.note("Back up keys/root.key: without it nothing in this folder can be opened.");
+    out.note("Without keys/root.key nothing in this folder can be opened; `agentkeys backup` takes it too.");
     out.next(match (demo, url) {
         (Some(_), _) => "agentkeys demo cross-rail",
         (None, Some(_)) => "agentkeys serve",

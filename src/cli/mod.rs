@@ -6,6 +6,7 @@ pub mod accept;
 pub mod actor;
 pub mod args;
 pub mod audit;
+pub mod backup;
 pub mod budget;
 pub mod cap;
 pub mod config;
@@ -20,10 +21,12 @@ pub mod memory;
 pub mod operator;
 pub mod out;
 pub mod pair;
+pub mod passphrase;
 pub mod policy;
 pub mod qr;
 pub mod rails;
 pub mod relay;
+pub mod restore;
 pub mod serve;
 pub mod tls;
 pub mod tokens;
@@ -131,6 +134,10 @@ pub enum Command {
     Operator(operator::OperatorCmd),
     #[allow(missing_docs)]
     Keys(keys::KeysCmd),
+    #[allow(missing_docs)]
+    Backup(backup::BackupCmd),
+    #[allow(missing_docs)]
+    Restore(restore::RestoreCmd),
     #[allow(missing_docs)]
     Config(config::ConfigCmd),
     #[allow(missing_docs)]
@@ -305,6 +312,8 @@ fn dispatch(command: Command, ctx: &Ctx) -> Result<(), Problem> {
         Command::Policy(cmd) => interruptible(policy::run(cmd, ctx)),
         Command::Operator(cmd) => interruptible(operator::run(cmd, ctx)),
         Command::Keys(cmd) => interruptible(keys::run(cmd, ctx)),
+        Command::Backup(cmd) => interruptible(backup::run(cmd, ctx)),
+        Command::Restore(cmd) => interruptible(restore::run(cmd, ctx)),
         Command::Wire(cmd) => interruptible(wire::run(cmd, ctx)),
         Command::Doctor(cmd) => interruptible(doctor::run(cmd, ctx)),
         Command::Health(cmd) => interruptible(health::run(&cmd, ctx)),

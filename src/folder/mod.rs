@@ -1,6 +1,8 @@
 //! A data folder, opened: the ledger, the vault and the keys put together into an authority.
 //! Knows where things lie; decides nothing.
 
+/// Backups of a folder, taken while it is served, and put back.
+pub mod backup;
 /// The clock and the randomness of the machine.
 pub mod system;
 

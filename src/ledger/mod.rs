@@ -7,6 +7,8 @@
 
 mod anchor;
 mod apply;
+/// Copies for backups, and what opens them.
+pub mod backup;
 mod cut;
 mod events;
 mod feed;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// The largest object that is read. The authority's own limit on texts is lower; this one only
 /// keeps a swapped file from filling the memory.
-const MAX_OBJECT: u64 = 1024 * 1024 + OVERHEAD as u64;
+pub const MAX_OBJECT: u64 = 1024 * 1024 + OVERHEAD as u64;
 
 /// What most objects are shorter than.
 const USUAL_OBJECT: usize = 4096;

@@ -8,4 +8,5 @@ mod disk;
 mod name;
 mod seal;
 
-pub use disk::{DiskVault, VaultOpenError};
+pub use disk::{DiskVault, MAX_OBJECT, VaultOpenError};
+pub use name::is_name;

@@ -25,7 +25,7 @@ fn is_event_id(text: &str) -> bool {
 }
 
 /// Whether a text is the name of an object: taken apart, its parts give the same text again.
-pub(super) fn is_name(text: &str) -> bool {
+pub fn is_name(text: &str) -> bool {
     again(text).as_deref() == Some(text)
 }
 

@@ -253,14 +253,14 @@ fn systemd_is_told_when_it_serves_and_when_it_stops() {
 }
 
 /// Unmounts when dropped.
-struct SmallDisk(tempfile::TempDir);
+pub(crate) struct SmallDisk(pub(crate) tempfile::TempDir);
 
 impl SmallDisk {
-    /// A file system of a few megabytes; none where this user may not mount one.
-    fn mounted() -> Option<Self> {
+    /// A file system of so many kilobytes; none where this user may not mount one.
+    pub(crate) fn mounted(kib: u32) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let mount = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"])
+            .args(["-t", "tmpfs", "-o", &format!("size={kib}k"), "tmpfs"])
             .arg(dir.path())
             .stderr(Stdio::null())
             .status();
@@ -281,7 +281,7 @@ impl Drop for SmallDisk {
 
 #[test]
 fn on_a_full_disk_nothing_is_done_that_is_not_recorded_and_room_mends_it() {
-    let Some(disk) = SmallDisk::mounted() else {
+    let Some(disk) = SmallDisk::mounted(6 * 1024) else {
         println!("skipped: this user may not mount a file system");
         return;
     };
@@ -304,7 +304,10 @@ fn on_a_full_disk_nothing_is_done_that_is_not_recorded_and_room_mends_it() {
     let hog = disk.0.path().join("hog");
     let mut file = std::fs::File::create(&hog).unwrap();
     while std::io::Write::write_all(&mut file, &[7; 4096]).is_ok() {}
-    let refused = (0..).map(put).find(|reply| reply.status != 200).unwrap();
+    let refused = (0..1_000_000)
+        .map(put)
+        .find(|reply| reply.status != 200)
+        .unwrap();
     assert_eq!(refused.status, 503, "{refused:?}");
     assert_eq!(refused.code(), "agentkeys.http.audit_unavailable");
     let ready = super::support::send(server.http.get(format!("{}/readyz", server.operator)));

@@ -123,7 +123,7 @@ fn answer(verdicts: &[(&PathBuf, Verdict)]) -> Value {
 }
 
 /// The keys a reader brought.
-pub(super) fn trusted(given: &[String]) -> Result<Vec<VerifierKey>, Problem> {
+pub(in crate::cli) fn trusted(given: &[String]) -> Result<Vec<VerifierKey>, Problem> {
     let mut keys = Vec::new();
     for text in given {
         if let Ok(key) = text.parse() {
@@ -168,7 +168,7 @@ fn published(bytes: &[u8]) -> Option<String> {
 }
 
 /// A file of somebody else's, as far as one of ours could reach.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, Problem> {
+pub(in crate::cli) fn read(path: &Path) -> Result<Vec<u8>, Problem> {
     let unreadable = |error: std::io::Error| {
         Problem::new(
             Exit::Failed,

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+mod backup;
 mod cut;
 mod devices;
 mod effects;

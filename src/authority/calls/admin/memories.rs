@@ -9,7 +9,7 @@ use crate::authority::principal::ActorScope;
 use crate::authority::unavailable;
 use crate::authority::words::Namespace;
 use crate::secret::Secret;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 fn access<'a>(
     cx: &'a Cx<'_>,
@@ -81,19 +81,39 @@ pub(super) async fn history(cx: &Cx<'_>, actor: &str, namespace: Namespace) -> D
     Ok(told(rows.collect()))
 }
 
+/// What is destroyed, and what its row says besides.
+pub(super) struct Erasing<'a> {
+    pub(super) namespaces: &'a [Namespace],
+    pub(super) statements: bool,
+    pub(super) reason: &'static str,
+    pub(super) more: Map<String, Value>,
+}
+
 pub(super) async fn erase(cx: &Cx<'_>, actor: &str, namespace: Option<Namespace>) -> Done {
-    let (_, scope) = found!(cx, "memory.erase", cx.target(actor).await?);
     let namespaces = namespace.map_or_else(|| Namespace::ALL.to_vec(), |n| vec![n]);
+    let erasing = Erasing {
+        namespaces: &namespaces,
+        statements: namespace.is_none(),
+        reason: "erased",
+        more: Map::new(),
+    };
+    erase_all(cx, actor, erasing).await
+}
+
+pub(super) async fn erase_all(cx: &Cx<'_>, actor: &str, erasing: Erasing<'_>) -> Done {
+    let (_, scope) = found!(cx, "memory.erase", cx.target(actor).await?);
+    let namespaces = erasing.namespaces;
     let words: Vec<_> = namespaces.iter().map(|n| n.as_str()).collect();
+    let mut detail = erasing.more;
+    detail.insert("namespaces".to_owned(), json!(words));
+    if erasing.statements {
+        detail.insert("statements".to_owned(), true.into());
+    }
     let mut objects = Vec::new();
-    let mut change = Change::new(
-        cx,
-        OpKind::MemoryErase,
-        "memory.erase",
-        json!({"namespaces": words}),
-    )
-    .about(cx, scope.actor());
-    for namespace in &namespaces {
+    let detail = Value::Object(detail);
+    let mut change =
+        Change::new(cx, OpKind::MemoryErase, "memory.erase", detail).about(cx, scope.actor());
+    for namespace in namespaces {
         let kept = cx
             .authority
             .ledger()
@@ -107,7 +127,7 @@ pub(super) async fn erase(cx: &Cx<'_>, actor: &str, namespace: Option<Namespace>
             slot,
         });
     }
-    if namespace.is_none() {
+    if erasing.statements {
         change = change.effect(Effect::Erase {
             scope: scope.clone(),
             slot: Slot::Statements,
@@ -126,7 +146,7 @@ pub(super) async fn erase(cx: &Cx<'_>, actor: &str, namespace: Option<Namespace>
         "ok": true, "actor_omni": scope.actor().to_string(), "namespaces": words,
         "objects": objects.len(),
     }));
-    let outcome = change.commit(cx, "erased", answer).await?;
+    let outcome = change.commit(cx, erasing.reason, answer).await?;
     // The salt is gone, so what is left on disk is noise already; removing it saves the space.
     for object in objects {
         if let Err(error) = cx.authority.vault().remove(&object).await {

@@ -2,6 +2,7 @@
 //! that says who did it; a change that is refused is one too.
 
 mod actors;
+mod backups;
 mod budgets;
 mod certificates;
 mod devices;
@@ -14,6 +15,7 @@ mod statements;
 mod tokens;
 mod vendors;
 
+pub use backups::{BackupRow, ErasureAgain, RestoreRow};
 pub use certificates::CertificateEvent;
 pub use devices::{DeviceRequest, PairRequest};
 pub use grants::{Grant, GrantRequest};
@@ -210,6 +212,12 @@ pub enum AdminCall {
         /// What was signed last under the old one: a checkpoint's text.
         last: String,
     },
+    /// A backup is taken.
+    BackupTake(BackupRow),
+    /// A backup was put back.
+    BackupRestored(RestoreRow),
+    /// Erases what a backup brought back.
+    EraseAgain(ErasureAgain),
 }
 
 /// A ring that can be rotated.
@@ -285,7 +293,7 @@ impl AdminCall {
             Self::MemoryPut { .. } => "memory.put",
             Self::MemoryGet { .. } => "memory.get",
             Self::MemoryHistory { .. } => "memory.history",
-            Self::MemoryErase { .. } => "memory.erase",
+            Self::MemoryErase { .. } | Self::EraseAgain(_) => "memory.erase",
             Self::BudgetShow { .. } => "budget.show",
             Self::BudgetRelease { .. } => "budget.release",
             Self::PolicyApply { .. } => "policy.apply",
@@ -304,6 +312,8 @@ impl AdminCall {
             Self::LogPrune { .. } => logs::PRUNE,
             Self::LogAnchor { .. } => logs::ANCHOR,
             Self::LogRestart { .. } => logs::RESTART,
+            Self::BackupTake(_) => backups::TAKE,
+            Self::BackupRestored(_) => backups::RESTORE,
         }
     }
 
@@ -385,6 +395,9 @@ pub(super) async fn run(cx: &Cx<'_>, call: &AdminCall) -> Done {
             number,
             last,
         } => logs::restart(cx, closed, *number, last).await,
+        AdminCall::BackupTake(row) => backups::take(cx, row).await,
+        AdminCall::BackupRestored(row) => backups::restored(cx, row).await,
+        AdminCall::EraseAgain(again) => backups::erase_again(cx, again).await,
     }
 }
 
