@@ -40,6 +40,7 @@ mod it {
     mod operations;
     mod picture;
     mod refusals;
+    mod runbook;
     mod sdk;
     mod sealed;
     mod seam;

@@ -15,7 +15,7 @@ use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use std::io::IsTerminal as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The server's certificate, from an ACME server such as Let's Encrypt. `serve` gets and renews it by
 /// itself; these do it by hand.
@@ -183,19 +183,35 @@ async fn rehearse(ctx: &Ctx) -> Result<(), Problem> {
     })
 }
 
+/// How long the server may be at it itself, and how often its end is looked for.
+const PATIENCE: Duration = Duration::from_mins(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
 async fn issue(ctx: &Ctx, force: bool) -> Result<(), Problem> {
-    let work = Work::begin(ctx).await?;
-    let state = work.desk.state()?;
-    match work.good() {
-        Some(facts) if !force && state.revoked.as_ref() != Some(&facts.fingerprint) => {
-            unchanged(ctx, &facts, "there is a certificate already")
+    let mut work = Work::begin(ctx).await?;
+    let started = Instant::now();
+    loop {
+        let state = work.desk.state()?;
+        match work.good() {
+            Some(facts) if !force && state.revoked.as_ref() != Some(&facts.fingerprint) => {
+                return unchanged(ctx, &facts, "there is a certificate already");
+            }
+            _ => {}
         }
-        _ => get(ctx, work, force).await,
+        match get(ctx, &mut work, force).await {
+            // The server gets one when it starts: what comes of that is the answer.
+            Err(busy)
+                if busy.code == Kind::Busy.code() && !force && started.elapsed() < PATIENCE =>
+            {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            ended => return ended,
+        }
     }
 }
 
 async fn renew(ctx: &Ctx, force: bool) -> Result<(), Problem> {
-    let work = Work::begin(ctx).await?;
+    let mut work = Work::begin(ctx).await?;
     let state = work.desk.state()?;
     let live = work.desk.live().map(|chain| chain.facts);
     let due = match work.desk.plan(live.as_ref(), &state) {
@@ -205,11 +221,11 @@ async fn renew(ctx: &Ctx, force: bool) -> Result<(), Problem> {
     };
     match live {
         Some(facts) if !due && !force => unchanged(ctx, &facts, "it is not time to renew yet"),
-        _ => get(ctx, work, force).await,
+        _ => get(ctx, &mut work, force).await,
     }
 }
 
-async fn get(ctx: &Ctx, mut work: Work, force: bool) -> Result<(), Problem> {
+async fn get(ctx: &Ctx, work: &mut Work, force: bool) -> Result<(), Problem> {
     if !force {
         work.may_ask()?;
     }

@@ -19,6 +19,7 @@ pub fn created(out: Out, answer: &Value) -> Result<(), Problem> {
         out.fields(&[
             ("id", text(answer, "token_id").to_owned()),
             ("token", text(answer, "token").to_owned()),
+            ("endpoint", text(answer, "endpoint").to_owned()),
             ("actor", text(answer, "actor_omni").to_owned()),
             ("expires", text(answer, "expires_at").to_owned()),
             ("replaces", text(answer, "replaces").to_owned()),

@@ -3,9 +3,11 @@
 use super::args::{Span, host_profile, rail};
 use super::{Ctx, device, tokens};
 use crate::authority::calls::admin::{AdminCall, TokenRequest};
+use crate::authority::token::parse_endpoint;
 use crate::authority::words::{HostProfile, NamespaceSet, Rail, Role};
 use crate::operate::text;
 use crate::problem::Problem;
+use crate::publish::wire::xiaozhi::EndpointUrl;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -192,7 +194,8 @@ async fn token(ctx: &Ctx, verb: TokenVerb) -> Result<(), Problem> {
                 ttl_ms: ttl.0,
                 endpoint,
             };
-            let answer = ctx.admin(AdminCall::TokenCreate(request)).await?;
+            let mut answer = ctx.admin(AdminCall::TokenCreate(request)).await?;
+            address(ctx, &mut answer)?;
             tokens::created(ctx.out, &answer)?;
             if !pinned {
                 ctx.out
@@ -204,10 +207,27 @@ async fn token(ctx: &Ctx, verb: TokenVerb) -> Result<(), Problem> {
         TokenVerb::Revoke { id } => tokens::revoke(ctx, id).await,
         TokenVerb::Rotate { id, overlap } => {
             let overlap_ms = overlap.0;
-            let answer = ctx.admin(AdminCall::TokenRotate { id, overlap_ms }).await?;
+            let mut answer = ctx.admin(AdminCall::TokenRotate { id, overlap_ms }).await?;
+            address(ctx, &mut answer)?;
             tokens::created(ctx.out, &answer)?;
             ctx.out.next("put the new token into the host's settings");
             Ok(())
         }
     }
+}
+
+/// Adds to a token of the endpoint the address that xiaozhi's console takes, where one is configured.
+fn address(ctx: &Ctx, answer: &mut Value) -> Result<(), Problem> {
+    let config = ctx.config()?;
+    let public = config.relay.public_url.or(config.server.public_url);
+    let token = text(answer, "token");
+    if parse_endpoint(token).is_err() {
+        return Ok(());
+    }
+    // A name that xiaozhi refuses is told by `serve` and `wire`.
+    let base = public.and_then(|url| EndpointUrl::base(&url.to_string()).ok());
+    if let Some(base) = base {
+        answer["endpoint"] = format!("{base}?token={token}").into();
+    }
+    Ok(())
 }

@@ -24,6 +24,11 @@ pub(crate) struct Ca {
 impl Ca {
     pub(crate) fn new() -> Self {
         let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        // One and the same name would make what it issues look self-signed.
+        let name = rcgen::DnType::CommonName;
+        params
+            .distinguished_name
+            .push(name, "an authority of tests");
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let key = rcgen::KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
@@ -32,7 +37,7 @@ impl Ca {
     }
 
     /// A certificate and its key in one text.
-    fn issue(&self, names: &[&str], until: (i32, u8)) -> String {
+    pub(crate) fn issue(&self, names: &[&str], until: (i32, u8)) -> String {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = rcgen::CertificateParams::new(names).unwrap();
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
