@@ -507,13 +507,18 @@ fn a_rehearsal_keeps_nothing_and_one_process_at_a_time_asks() {
 #[ignore = "needs tests/sdk/install"]
 fn a_revoked_certificate_is_replaced_at_once_by_one_with_another_key() {
     let pebble = Pebble::start();
-    let place = Place::new(&pebble, &[]);
+    let mut place = Place::new(&pebble, &[]);
     let first = place.ok(&["tls", "issue"]);
     assert_eq!(
         place.refused(&["tls", "revoke"]),
         (2, "agentkeys.tls.not_confirmed".to_owned())
     );
-    let revoked = place.ok(&["tls", "revoke", "--reason", "keyCompromise", "--yes"]);
+    // An authority that does not answer: the record says that nothing came of it.
+    place.set("TLS_DIRECTORY", "https://localhost:1/dir");
+    let revoke = ["tls", "revoke", "--reason", "keyCompromise", "--yes"];
+    assert_eq!(place.refused(&revoke).1, "agentkeys.tls.account");
+    place.set("TLS_DIRECTORY", &pebble.directory());
+    let revoked = place.ok(&revoke);
     assert_eq!(revoked["revoked"], first["fingerprint"]);
     assert_ne!(revoked["replaced_by"]["fingerprint"], first["fingerprint"]);
     let key = |name: &str| {
@@ -532,15 +537,20 @@ fn a_revoked_certificate_is_replaced_at_once_by_one_with_another_key() {
         "{status}"
     );
     assert_eq!(place.ok(&["tls", "issue"])["changed"], true);
-    let tools: Vec<_> = place.rows().into_iter().map(|(tool, ..)| tool).collect();
+    let rows = place.rows().into_iter();
+    let rows: Vec<_> = rows
+        .map(|(tool, verdict, _)| format!("{tool} {verdict}"))
+        .collect();
     assert_eq!(
-        tools,
+        rows,
         [
-            "tls.issue",
-            "tls.revoke",
-            "tls.renew",
-            "tls.revoke",
-            "tls.renew"
+            "tls.issue accept",
+            "tls.revoke accept",
+            "tls.revoke error",
+            "tls.revoke accept",
+            "tls.renew accept",
+            "tls.revoke accept",
+            "tls.renew accept",
         ]
     );
 }
