@@ -30,7 +30,7 @@ pub struct InitCmd {
     #[arg(long, value_name = "D", value_parser = domain)]
     pub domain: Option<String>,
     /// Where Let's Encrypt may write when something is wrong.
-    #[arg(long, value_name = "E", requires = "domain")]
+    #[arg(long, value_name = "E", value_parser = email, requires = "domain")]
     pub email: Option<String>,
     /// Another name for xiaozhi's endpoint, which refuses those with "key" or "call" in them.
     #[arg(long, value_name = "D", value_parser = relay_domain, requires = "domain")]
@@ -51,7 +51,8 @@ impl InitCmd {
     fn file(&self, url: Option<&str>) -> String {
         let relay = self.relay_domain.as_ref();
         let relay = relay.map(|domain| format!("https://{domain}"));
-        let proxies: Vec<_> = self.behind_proxy.iter().map(ToString::to_string).collect();
+        let proxies = self.behind_proxy.iter().map(|net| net.trunc().to_string());
+        let proxies: Vec<_> = proxies.collect();
         let host = url.map(|url| PublicHost {
             url,
             relay_url: relay.as_deref(),
@@ -59,6 +60,19 @@ impl InitCmd {
             behind_proxy: &proxies,
         });
         config::default_file(host.as_ref())
+    }
+}
+
+/// What looks like an address for mail.
+fn email(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | ',' | '?');
+    match text.split_once('@') {
+        Some((user, host))
+            if !user.is_empty() && text.chars().all(plain) && domain(host).is_ok() =>
+        {
+            Ok(text.to_owned())
+        }
+        _ => Err("write an address such as ops@example.com".to_owned()),
     }
 }
 
@@ -174,4 +188,29 @@ fn report(
         (None, None) => "agentkeys vendor create NAME --rail xiaozhi",
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_into_the_file_can_be_read_from_it() {
+        for good in ["ops@example.com", "a.b+c@mail.example.com"] {
+            assert_eq!(email(good).as_deref(), Ok(good));
+        }
+        for bad in [
+            "",
+            "ops",
+            "@example.com",
+            "ops@",
+            "o ps@example.com",
+            "a@b\n.com",
+            "a\"@b.com",
+        ] {
+            assert!(email(bad).is_err(), "{bad:?}");
+        }
+        assert!(relay_domain("relay.example.com").is_ok());
+        assert!(relay_domain("agentkeys.example.com").is_err());
+    }
 }

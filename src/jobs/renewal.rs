@@ -247,7 +247,17 @@ impl Desk {
             reason: reason.as_str(),
         })
         .await?;
-        self.acme.revoke(chain, reason).await
+        let revoked = self.acme.revoke(chain, reason).await;
+        if let Err(trouble) = &revoked {
+            // The row before this one said more than was done.
+            self.record(CertificateEvent::NotRevoked {
+                fingerprint: chain.facts.fingerprint.clone(),
+                code: trouble.kind.code(),
+                cause: trouble.cause.clone(),
+            })
+            .await?;
+        }
+        revoked
     }
 
     async fn record(&self, event: CertificateEvent) -> Result<(), Trouble> {

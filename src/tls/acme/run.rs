@@ -1,33 +1,21 @@
 //! From nothing, or from wherever the last run was cut off, to a certificate in hand.
 
 use super::account;
-use super::challenge::Proofs;
 use super::client::{Http, Now, because};
 use super::fit::{self, Asked};
 use super::lock::Alone;
 use super::order::{self, Kept};
-use super::plan::{Said, Stage};
-use super::state::State;
-use super::trouble::{Kind, Trouble, said};
+use super::plan::Stage;
+use super::trouble::{Kind, Trouble};
 use crate::config;
 use crate::tls::{Chain, Store};
 use instant_acme::{
-    Account, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, Error, Identifier,
-    NewOrder, Order, OrderStatus, RevocationReason, RevocationRequest,
+    Account, CertificateIdentifier, Error, Identifier, NewOrder, Order, OrderStatus,
 };
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-use tokio::time::{Instant, sleep};
 
 /// How often a step is taken again because its nonce was refused; each is three requests already.
 pub(super) const NONCES: u32 = 12;
-
-/// How long a run waits for the ACME server to make up its mind. The next one goes on with the order.
-const POLL: Duration = Duration::from_secs(90);
-
-/// The first wait between two looks, and the longest.
-const LOOK: Duration = Duration::from_millis(250);
-const LOOK_MOST: Duration = Duration::from_secs(5);
 
 /// Tells whoever waits what is being done.
 pub type Tell = Box<dyn Fn(&str) + Send + Sync>;
@@ -36,11 +24,11 @@ pub type Tell = Box<dyn Fn(&str) + Send + Sync>;
 pub struct Acme {
     /// Where they are kept.
     pub store: Store,
-    config: config::Acme,
-    dir: PathBuf,
+    pub(super) config: config::Acme,
+    pub(super) dir: PathBuf,
     names: Vec<String>,
     now: Now,
-    tell: Tell,
+    pub(super) tell: Tell,
 }
 
 impl std::fmt::Debug for Acme {
@@ -82,45 +70,6 @@ impl std::fmt::Debug for Issued {
             .field("chain", &self.chain.facts)
             .finish_non_exhaustive()
     }
-}
-
-/// Why a certificate is revoked (RFC 5280 §5.3.1; those a subscriber may give).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-#[value(rename_all = "camelCase")]
-pub enum Reason {
-    /// No reason.
-    Unspecified,
-    /// Somebody else has, or may have, its private key.
-    KeyCompromise,
-    /// Another takes its place.
-    Superseded,
-    /// The names are given up.
-    CessationOfOperation,
-}
-
-impl Reason {
-    /// As RFC 5280 writes it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unspecified => "unspecified",
-            Self::KeyCompromise => "keyCompromise",
-            Self::Superseded => "superseded",
-            Self::CessationOfOperation => "cessationOfOperation",
-        }
-    }
-}
-
-/// Takes a step again as long as its nonce is refused.
-macro_rules! patiently {
-    ($step:expr) => {{
-        let mut tries = 0;
-        loop {
-            match $step.await.map_err(because) {
-                Err(trouble) if trouble.kind == Kind::Nonce && tries < NONCES => tries += 1,
-                done => break done,
-            }
-        }
-    }};
 }
 
 impl Acme {
@@ -178,7 +127,7 @@ impl Acme {
         }
     }
 
-    fn http(&self, stage: Stage) -> Result<Http, Trouble> {
+    pub(super) fn http(&self, stage: Stage) -> Result<Http, Trouble> {
         let ca = self.config.ca_file.as_ref().map(|ca| self.dir.join(ca));
         Http::new(self.directory(stage)?, ca.as_deref(), self.now.clone())
     }
@@ -392,248 +341,6 @@ impl Acme {
             Err(trouble) => Err(trouble),
         }
     }
-
-    /// From an order in any state to the certificate.
-    async fn finish(
-        &self,
-        order: &mut Order,
-        kept: &mut Kept,
-        stage: Stage,
-        http: &Http,
-    ) -> Result<String, Trouble> {
-        let until = Instant::now() + POLL;
-        let proofs = Proofs::new(&self.store, &self.config, &self.dir);
-        let proved = if order.state().status == OrderStatus::Pending {
-            let proving = self.prove(order, kept, stage, &proofs, until, http);
-            proving.await
-        } else {
-            Ok(())
-        };
-        // Those of a run that was cut off too.
-        kept.records = proofs.clear(&kept.records).await;
-        kept.save(&self.store, stage)?;
-        proved?;
-        if order.state().status == OrderStatus::Ready {
-            (self.tell)("the names are proved: the certificate is asked for");
-            let csr = kept.csr()?;
-            patiently!(order.finalize_csr(&csr))?;
-        }
-        if order.state().status == OrderStatus::Processing {
-            self.poll(order, until, http, |s| s != OrderStatus::Processing)
-                .await?;
-        }
-        if order.state().status == OrderStatus::Invalid {
-            return Err(refusal(order).await);
-        }
-        patiently!(order.certificate())?
-            .ok_or_else(|| Trouble::new(Kind::Pending, "the certificate is not ready yet"))
-    }
-
-    /// Puts the proofs in place, says so, and waits until they were looked at.
-    async fn prove(
-        &self,
-        order: &mut Order,
-        kept: &mut Kept,
-        stage: Stage,
-        proofs: &Proofs<'_>,
-        until: Instant,
-        http: &Http,
-    ) -> Result<(), Trouble> {
-        patiently!(fetched(order))?;
-        // What a run before this one left behind.
-        kept.records = proofs.clear(&kept.records).await;
-        let mut open = Vec::new();
-        let mut authorizations = order.authorizations();
-        while let Some(authorization) = authorizations.next().await {
-            let mut authorization = authorization.map_err(because)?;
-            if authorization.status != AuthorizationStatus::Pending {
-                continue;
-            }
-            let name = authorization.identifier().to_string();
-            let challenge = authorization.challenge(proofs.kind()).ok_or_else(|| {
-                let cause = format!(
-                    "the ACME server does not offer {} for {name}",
-                    self.config.challenge
-                );
-                Trouble::new(Kind::Config, cause)
-            })?;
-            let proof = challenge.key_authorization();
-            let identifier = challenge.identifier().identifier.clone();
-            open.push((identifier, challenge.token.clone(), proof));
-        }
-        kept.records.extend(
-            open.iter()
-                .filter_map(|(name, _, proof)| proofs.record(name, proof)),
-        );
-        kept.save(&self.store, stage)?;
-        for (name, token, proof) in &open {
-            proofs.set(name, token, proof).await?;
-        }
-        if self.config.challenge == config::Challenge::Dns01 && !open.is_empty() {
-            let wait = self.config.dns_wait;
-            (self.tell)(&format!(
-                "the records are set: {} s until the world sees them",
-                wait.as_secs()
-            ));
-            sleep(wait).await;
-        }
-        (self.tell)(&format!(
-            "the ACME server looks for the proofs ({})",
-            self.config.challenge
-        ));
-        let mut authorizations = order.authorizations();
-        while let Some(authorization) = authorizations.next().await {
-            let mut authorization = authorization.map_err(because)?;
-            if authorization.status != AuthorizationStatus::Pending {
-                continue;
-            }
-            if let Some(mut challenge) = authorization.challenge(proofs.kind())
-                && challenge.status == ChallengeStatus::Pending
-            {
-                patiently!(challenge.set_ready())?;
-            }
-        }
-        let dns = self.config.challenge == config::Challenge::Dns01;
-        let until = if dns {
-            until + self.config.dns_wait
-        } else {
-            until
-        };
-        self.poll(order, until, http, |s| s != OrderStatus::Pending)
-            .await?;
-        if order.state().status == OrderStatus::Invalid {
-            return Err(refusal(order).await);
-        }
-        Ok(())
-    }
-
-    /// Looks at an order until something came of it.
-    async fn poll(
-        &self,
-        order: &mut Order,
-        until: Instant,
-        http: &Http,
-        done: fn(OrderStatus) -> bool,
-    ) -> Result<(), Trouble> {
-        let mut wait = LOOK;
-        loop {
-            sleep(wait).await;
-            if done(patiently!(refreshed(order))?) {
-                return Ok(());
-            }
-            wait = (wait * 2).min(LOOK_MOST);
-            if let Some(asked) = http.heard().wait.and_then(|s| u64::try_from(s).ok()) {
-                wait = wait.max(Duration::from_secs(asked));
-            }
-            if Instant::now() + wait > until {
-                let seconds = i64::try_from(wait.as_secs()).unwrap_or(i64::MAX);
-                let trouble = Trouble::new(Kind::Pending, "the ACME server is still at it");
-                return Err(trouble.until(Some(self.now().saturating_add(seconds))));
-            }
-        }
-    }
-
-    /// When the authority would have the kept certificate renewed; nothing when it does not say.
-    pub async fn window(&self, chain: &Chain) -> Result<Option<Said>, Trouble> {
-        let Some(id) = name_of(chain) else {
-            return Ok(None);
-        };
-        let http = self.http(Stage::Production)?;
-        let directory = self.config.directory.to_string();
-        let Some(account) = account::open(&self.store, &directory, &http).await? else {
-            return Ok(None);
-        };
-        match account.renewal_info(&id).await {
-            Ok((info, wait)) => Ok(Some(Said {
-                start: info.suggested_window.start.unix_timestamp(),
-                end: info.suggested_window.end.unix_timestamp(),
-                wait: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
-                explanation: info
-                    .explanation_url
-                    .map(|url| crate::text::clean_to(&url, 200)),
-            })),
-            Err(Error::Unsupported(_)) => Ok(None),
-            Err(error) => Err(because(error)),
-        }
-    }
-
-    /// Revokes a certificate, and remembers that.
-    pub async fn revoke(&self, chain: &Chain, reason: Reason) -> Result<(), Trouble> {
-        let _alone = Alone::take(&self.store)?;
-        let http = self.http(Stage::Production)?;
-        let directory = self.config.directory.to_string();
-        let account = account::open(&self.store, &directory, &http).await?;
-        let account = account.ok_or_else(|| {
-            Trouble::new(
-                Kind::Account,
-                "there is no account at that authority, which alone may revoke it",
-            )
-        })?;
-        let reason = match reason {
-            Reason::Unspecified => RevocationReason::Unspecified,
-            Reason::KeyCompromise => RevocationReason::KeyCompromise,
-            Reason::Superseded => RevocationReason::Superseded,
-            Reason::CessationOfOperation => RevocationReason::CessationOfOperation,
-        };
-        let request = RevocationRequest {
-            certificate: chain.leaf(),
-            reason: Some(reason),
-        };
-        match patiently!(account.revoke(&request)) {
-            Err(trouble) if !trouble.cause.to_ascii_lowercase().contains("already") => {
-                return Err(trouble);
-            }
-            _ => {}
-        }
-        let mut state = State::load(&self.store)?;
-        state.revoked = Some(chain.facts.fingerprint.clone());
-        state.save(&self.store)
-    }
-}
-
-async fn refreshed(order: &mut Order) -> Result<OrderStatus, Error> {
-    Ok(order.refresh().await?.status)
-}
-
-/// All authorizations, once: from then on they are known.
-async fn fetched(order: &mut Order) -> Result<(), Error> {
-    let mut authorizations = order.authorizations();
-    while let Some(authorization) = authorizations.next().await {
-        authorization?;
-    }
-    Ok(())
-}
-
-/// Why an order came to nothing: what was said about its names, or about itself.
-async fn refusal(order: &mut Order) -> Trouble {
-    let mut kind = None;
-    let mut causes = Vec::new();
-    let mut authorizations = order.authorizations();
-    while let Some(Ok(mut authorization)) = authorizations.next().await {
-        if patiently!(authorization.refresh()).is_err() {
-            continue;
-        }
-        let name = authorization.identifier().to_string();
-        for error in authorization
-            .challenges
-            .iter()
-            .filter_map(|c| c.error.as_ref())
-        {
-            let trouble = said(error);
-            kind.get_or_insert(trouble.kind);
-            causes.push(format!("{name}: {}", trouble.cause));
-        }
-    }
-    if let Some(kind) = kind {
-        return Trouble::new(kind, causes.join("; "));
-    }
-    match &order.state().error {
-        Some(problem) => said(problem),
-        None => Trouble::new(
-            Kind::Refused,
-            "the order came to nothing, and the ACME server does not say why",
-        ),
-    }
 }
 
 /// Whether a server said of an order what it will say again.
@@ -645,7 +352,7 @@ const fn is_final(kind: Kind) -> bool {
 }
 
 /// The name an authority knows a certificate by (RFC 9773 §4.1).
-fn name_of(chain: &Chain) -> Option<CertificateIdentifier<'static>> {
+pub(super) fn name_of(chain: &Chain) -> Option<CertificateIdentifier<'static>> {
     CertificateIdentifier::try_from(chain.leaf())
         .ok()
         .map(CertificateIdentifier::into_owned)

@@ -34,6 +34,15 @@ pub enum CertificateEvent {
         /// Why, as RFC 5280 writes it.
         reason: &'static str,
     },
+    /// It was not revoked after all: the authority said no.
+    NotRevoked {
+        /// SHA-256 of it, in hex.
+        fingerprint: String,
+        /// Stable, dotted.
+        code: &'static str,
+        /// What happened.
+        cause: String,
+    },
     /// None can be had, for another reason than before.
     Failed {
         /// Stable, dotted.
@@ -49,7 +58,7 @@ impl CertificateEvent {
         match self {
             Self::Issued { replaces: None, .. } => ISSUE,
             Self::Issued { .. } | Self::Failed { .. } => RENEW,
-            Self::Revoked { .. } => REVOKE,
+            Self::Revoked { .. } | Self::NotRevoked { .. } => REVOKE,
         }
     }
 
@@ -69,6 +78,14 @@ impl CertificateEvent {
                 fingerprint,
                 reason,
             } => json!({ "fingerprint": fingerprint, "reason": reason }),
+            Self::NotRevoked {
+                fingerprint,
+                code,
+                cause,
+            } => json!({
+                "fingerprint": fingerprint, "code": code,
+                "cause": crate::text::clean_to(cause, 400),
+            }),
             Self::Failed { code, cause } => {
                 json!({ "code": code, "cause": crate::text::clean_to(cause, 400) })
             }
@@ -81,7 +98,7 @@ pub(super) async fn record(cx: &Cx<'_>, event: &CertificateEvent) -> Done {
     let reason = match event {
         CertificateEvent::Issued { .. } => "issued",
         CertificateEvent::Revoked { .. } => "revoked",
-        CertificateEvent::Failed { code, .. } => {
+        CertificateEvent::Failed { code, .. } | CertificateEvent::NotRevoked { code, .. } => {
             let word = code.rsplit('.').next().unwrap_or("failed");
             return failed(cx, &change, word).await;
         }
