@@ -66,7 +66,11 @@ fn write(step: &Step, number: usize, into: &Path) {
     let put = |end: &str, text: String| {
         std::fs::write(into.join(format!("{number:02}.{end}")), text).unwrap();
     };
-    let lines = |lines: Vec<String>| lines.iter().map(|l| format!("{l}\n")).collect();
+    let lines = |lines: Vec<String>| {
+        lines
+            .into_iter()
+            .fold(String::new(), |all, l| all + &l + "\n")
+    };
     put(
         if step.as_root { "root" } else { "user" },
         step.commands.clone(),

@@ -1,7 +1,7 @@
 //! What the machines around the server read: a service unit, an image, proxies in front, monitoring.
 //!
 //! Each [`Bundle`] is rendered from `templates/deploy/` and written beside what is there, with a
-//! backup. What goes into a template was checked in [`mod@site`], [`mod@service`] and [`mod@word`]:
+//! backup. What goes into a template was checked in `site`, `service` and `word`:
 //! no format of these needs an escape for it.
 
 mod service;

@@ -31,7 +31,7 @@ pub fn path(path: &Path) -> Result<String, DeployError> {
     Ok(text.to_owned())
 }
 
-/// A path that [`path`] let through, between quotes where it has blanks or what is not ASCII.
+/// A path that `path` let through, between quotes where it has blanks or what is not ASCII.
 pub fn quoted(path: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || "/._+@:-".contains(c);
     if path.chars().all(bare) {
