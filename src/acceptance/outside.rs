@@ -128,9 +128,28 @@ pub async fn look(
     if !alive(&client, now_s, &mut found).await {
         return Ok(found);
     }
-    found.push(names(&client).await);
+    let named = names(&client).await;
+    let ours = named.status == Status::Ok;
+    found.push(named);
     found.push(endpoint(&parsed, address, trust).await);
-    found.extend(handshakes(&client, credentials).await);
+    // A token goes to nobody but the server it is for, and to nobody on the way.
+    let private = parsed.scheme() == "https" || address.ip().to_canonical().is_loopback();
+    found.extend(match credentials {
+        Some(_) if !(ours && private) => {
+            let cause = if private {
+                "the token was not sent: this is not AgentKeys as it should be"
+            } else {
+                "the token was not sent: it would cross the network in the clear"
+            };
+            vec![Finding::new(
+                "mcp",
+                Status::Skipped,
+                cause,
+                "look at what failed, or use https",
+            )]
+        }
+        credentials => handshakes(&client, credentials).await,
+    });
     found.push(latency(&client).await);
     Ok(found)
 }

@@ -54,6 +54,7 @@ pub async fn run(cmd: RestoreCmd, ctx: &Ctx) -> Result<(), Problem> {
     log_to_stderr();
     let dir = ctx.dir()?;
     let dir = std::path::absolute(&dir).unwrap_or(dir);
+    crate::folder::owned(&dir)?;
     let kept = cmd.checkpoint.as_deref().map(kept).transpose()?;
     let erasures = cmd.erasures.as_deref().map(Erasure::all_in).transpose()?;
     let restore = Restore {
@@ -114,12 +115,15 @@ fn warnings(restored: &Restored, given: bool) -> Vec<String> {
             "no --erasures were given: whatever was erased after {since} can be read again; erase it once more with `agentkeys memory erase`"
         ));
     }
+    warnings.push(
+        "a certificate that was revoked since is back too: `agentkeys tls renew --force` gets another"
+            .to_owned(),
+    );
     match restored.lost {
         None => warnings.push(format!(
             "nobody knows here what happened after {}: tokens, grants and devices are as they were then, and what was revoked since holds again",
             rfc3339(restored.taken_ms)
         )),
-        Some(0) => {}
         Some(lost) => warnings.push(format!(
             "the kept checkpoint is newer than the snapshot: {lost} later entries are lost, with what they did; what was revoked since holds again"
         )),

@@ -7,6 +7,7 @@ use axum::Router;
 use axum::extract::ConnectInfo;
 use http::header::STRICT_TRANSPORT_SECURITY;
 use http::{HeaderValue, Request, Response};
+use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service as _, service_fn};
@@ -14,11 +15,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -128,7 +132,8 @@ impl Listener {
         };
         let seat = self.seats.seat(&whose);
         if seat.is_none() {
-            tracing::warn!(peer = %ip, "too many connections: one is closed");
+            // Not louder: whoever floods would fill the journal too.
+            tracing::debug!(peer = %ip, "too many connections: one is closed");
         }
         seat
     }
@@ -199,65 +204,117 @@ struct Connection {
     shutdown: CancellationToken,
 }
 
-/// Serves a connection to its end; told to stop, no further request is taken.
+/// Serves a connection to its end. Told to stop, no further request is taken; when nothing is asked for
+/// too long, or what was answered is not taken, it is cut.
 macro_rules! drive {
-    ($connection:expr, $shutdown:expr) => {{
+    ($connection:expr, $shutdown:expr, $work:expr, $most:expr) => {{
         let mut connection = pin!($connection);
         tokio::select! {
             ended = connection.as_mut() => ended,
+            () = $work.rests($most) => Ok(()),
             () = $shutdown.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                tokio::select! {
+                    ended = connection => ended,
+                    () = $work.rests($most) => Ok(()),
+                }
             }
         }
     }};
 }
 
+/// What a connection is asked and has not handed over yet. hyper's own patience ends with a request's
+/// head: an h2 client that says nothing, or only answers pings, and one that never reads, it lets be.
+#[derive(Default)]
+struct Work {
+    under_way: AtomicUsize,
+    changed: Notify,
+}
+
+impl Work {
+    fn begin(self: &Arc<Self>) -> Asked {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        self.changed.notify_one();
+        Asked(Arc::clone(self))
+    }
+
+    /// Resolves when nothing was under way for so long.
+    async fn rests(&self, most: Duration) {
+        loop {
+            let changed = self.changed.notified();
+            if self.under_way.load(Ordering::Relaxed) > 0 {
+                changed.await;
+            } else if tokio::time::timeout(most, changed).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// A request, until the last of its answer was handed over.
+struct Asked(Arc<Work>);
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.0.changed.notify_one();
+    }
+}
+
 impl Connection {
     async fn http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let (shutdown, peer) = (self.shutdown.clone(), self.peer);
+        let (shutdown, peer, head) = (self.shutdown.clone(), self.peer, self.head);
+        let work = Arc::new(Work::default());
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.head)
             .max_headers(MAX_HEADERS)
             .max_header_size(MAX_HEAD)
-            .serve_connection(TokioIo::new(stream), self.service())
+            .serve_connection(TokioIo::new(stream), self.service(&work))
             .with_upgrades();
-        if let Err(error) = drive!(served, shutdown) {
+        if let Err(error) = drive!(served, shutdown, work, head) {
             tracing::debug!(%peer, %error, "a connection broke");
         }
     }
 
     async fn http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let (shutdown, peer) = (self.shutdown.clone(), self.peer);
+        let (shutdown, peer, head) = (self.shutdown.clone(), self.peer, self.head);
+        let work = Arc::new(Work::default());
         let served = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_WITHIN)
             .max_concurrent_streams(AT_ONCE)
             .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
-            .serve_connection(TokioIo::new(stream), self.service());
-        if let Err(error) = drive!(served, shutdown) {
+            .serve_connection(TokioIo::new(stream), self.service(&work));
+        if let Err(error) = drive!(served, shutdown, work, head) {
             tracing::debug!(%peer, %error, "a connection broke");
         }
     }
 
     fn service(
         self,
+        work: &Arc<Work>,
     ) -> impl hyper::service::Service<
         Request<Incoming>,
-        Response = Response<axum::body::Body>,
+        Response = Response<Answer>,
         Error = Infallible,
         Future: Send + 'static,
     > + Send
     + 'static {
         let (peer, secure) = (ConnectInfo(self.peer), self.secure);
         let routes = TowerToHyperService::new(self.router);
+        let work = Arc::clone(work);
         service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
+            let asked = work.begin();
             let answering = routes.call(request);
             async move {
-                let mut answer = answering.await?;
+                let answer = answering.await?;
+                let mut answer = answer.map(|body| Answer {
+                    body,
+                    _asked: asked,
+                });
                 if secure {
                     answer.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HSTS);
                 }
@@ -267,12 +324,39 @@ impl Connection {
     }
 }
 
+/// An answer that is under way until its last byte was handed over.
+struct Answer {
+    body: axum::body::Body,
+    _asked: Asked,
+}
+
+impl Body for Answer {
+    type Data = bytes::Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::tls::{Certificates, server_config};
     use axum::routing::get;
+    use std::sync::LazyLock;
     use std::time::Instant;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -303,6 +387,8 @@ mod tests {
         listener.seats = Arc::new(Streams::new(bounds));
         if tls {
             let certificates = Arc::new(Certificates::new(Vec::new(), None));
+            let chain = CERTIFIED.0.clone();
+            certificates.offer(chain, 0).unwrap();
             let config = server_config(certificates).unwrap();
             listener = listener.over_tls(Some(Arc::new(config)));
         }
@@ -335,6 +421,61 @@ mod tests {
         let whole = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
         socket.write_all(whole).await.unwrap();
         assert!(rest(&mut socket).await.ends_with("here"));
+    }
+
+    /// Shakes hands as an h2 client does, and says this.
+    async fn over_h2(address: SocketAddr, said: &[u8]) -> String {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(CERTIFIED.1.clone())
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let socket = TcpStream::connect(address).await.unwrap();
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let name = "localhost".try_into().unwrap();
+        let mut stream = connector.connect(name, socket).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+        stream.write_all(said).await.unwrap();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        String::from_utf8_lossy(&rest).into_owned()
+    }
+
+    static CERTIFIED: LazyLock<(crate::tls::Chain, rustls::RootCertStore)> = LazyLock::new(|| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(certificate.der().clone()).unwrap();
+        let (pem, key) = (certificate.pem(), key.serialize_pem());
+        let chain = crate::tls::Chain::from_pem(pem.as_bytes(), key.as_bytes());
+        (chain.unwrap(), roots)
+    });
+
+    #[tokio::test]
+    async fn an_h2_client_that_asks_for_nothing_is_cut() {
+        let (address, _shutdown, _running) = listening(true, 10).await;
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        for said in [&b""[..], preface] {
+            over_h2(address, said).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_never_reads_is_cut_and_one_that_waits_is_not() {
+        let (address, _shutdown, running) = listening(false, 10).await;
+        // What is slow takes longer than silence may.
+        let mut waits = TcpStream::connect(address).await.unwrap();
+        let close = b"GET /slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        waits.write_all(close).await.unwrap();
+        assert!(rest(&mut waits).await.ends_with("done"));
+        let mut greedy = TcpStream::connect(address).await.unwrap();
+        let asks = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n".repeat(1000);
+        // Until it is cut, however much the kernel takes in between.
+        while greedy.write_all(&asks).await.is_ok() {}
+        running.abort();
     }
 
     #[tokio::test]

@@ -34,7 +34,7 @@ async fn proof(State(port): State<Arc<Port80>>, Path(token): Path<String>) -> Re
 }
 
 /// Only to a name of ours, so that nobody is led elsewhere; and only what carries nothing: whoever
-/// sends a token here has to hear that, and not to be helped.
+/// sends a token here, in a header, a body or an address, has to hear that, and not to be helped.
 async fn secured(
     State(port): State<Arc<Port80>>,
     method: Method,
@@ -47,7 +47,16 @@ async fn secured(
     let host = host.parse::<http::uri::Authority>().ok();
     let host = host.map(|h| h.host().to_ascii_lowercase());
     let known = host.filter(|host| port.names.iter().any(|n| n == host));
-    let carries = headers.contains_key(http::header::AUTHORIZATION);
+    let empty = |length: &http::HeaderValue| length == "0";
+    let carries = uri.query().is_some()
+        || !uri.path().starts_with('/')
+        || uri.path().starts_with("/mcp")
+        || headers.contains_key(http::header::AUTHORIZATION)
+        || headers.contains_key(http::header::COOKIE)
+        || headers.contains_key(http::header::TRANSFER_ENCODING)
+        || headers
+            .get(http::header::CONTENT_LENGTH)
+            .is_some_and(|l| !empty(l));
     match known {
         Some(host) if !carries && (method == Method::GET || method == Method::HEAD) => {
             let path = uri.path_and_query().map_or("/", |p| p.as_str());
@@ -90,7 +99,12 @@ mod tests {
         for (request, status, to) in [
             (get("/.well-known/acme-challenge/t1"), 404, None),
             (get("/.well-known/acme-challenge/..%2Flive.pem"), 404, None),
-            (ours("/a?b=c"), 308, Some("https://mcp.example.com/a?b=c")),
+            (ours("/a"), 308, Some("https://mcp.example.com/a")),
+            (ours("/a?b=c"), 403, None),
+            (ours("/mcp"), 403, None),
+            (ours("/mcp_endpoint/mcp/?token=x"), 403, None),
+            (ours("/a").body("x"), 403, None),
+            (ours("/a").header("cookie", "a=b"), 403, None),
             (get("/"), 403, None),
             (get("/").header(HOST, "evil.example"), 403, None),
             (ours("/").header(HOST, "evil.example"), 400, None),

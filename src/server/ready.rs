@@ -111,8 +111,10 @@ fn ledger(state: &Result<LogState, Refusal>) -> Reading {
 
 /// Objects are written as this is.
 fn objects(dir: &Path) -> Reading {
-    let probe = dir.join("vault").join(".ready");
-    let wrote = std::fs::write(&probe, b"ready").and_then(|()| std::fs::remove_file(&probe));
+    use std::io::Write as _;
+    // Without a name: another one who asks at the same moment does not meet it.
+    let probe = tempfile::tempfile_in(dir.join("vault"));
+    let wrote = probe.and_then(|mut file| file.write_all(b"ready").and_then(|()| file.sync_all()));
     match wrote {
         Ok(()) => Reading::new("objects", Status::Ok, "they can be written", ""),
         Err(error) => Reading::new(

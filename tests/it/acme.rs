@@ -259,7 +259,7 @@ fn a_rehearsal_keeps_nothing_and_one_process_at_a_time_asks() {
     faults.set("/order-plz", Fault::Hang, 1);
     let serving = place.serve();
     faults.met();
-    let (exit, error) = place.fails(&["tls", "issue"]);
+    let (exit, error) = place.fails(&["tls", "issue", "--force"]);
     assert_eq!((exit, &error["code"]), (1, &json!("agentkeys.tls.busy")));
     let pid = format!("process {} ", serving.child.id());
     assert!(

@@ -299,7 +299,8 @@ fn a_quiet_server_does_not_anchor_its_own_anchors() {
     let many = settled["anchors"].as_array().unwrap().len();
     // One more event is one more root: reading the rows leaves one.
     let rows = rig.house().events(&["--tool", "audit.anchor"]);
-    assert_eq!(rows.len(), many);
+    // The row of the reading comes before what is read: a slow reader sees that root's row too.
+    assert!((many..=many + 1).contains(&rows.len()), "{rows:?}");
     let now = rig.settled(many + 1);
     let newest = size(&now["anchors"][0]);
     // The row of that root is sealed, and nothing is due for it.

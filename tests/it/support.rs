@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -148,6 +148,21 @@ pub(crate) fn send(request: reqwest::RequestBuilder) -> Reply {
             body: response.text().await.unwrap(),
         }
     })
+}
+
+/// A port nobody listens at: below those that the kernel gives to whoever asks for any.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 10_000 + u16::try_from(std::process::id() % 200).unwrap() * 100;
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 2_000;
+        // Both kinds: the DNS server needs them.
+        let bound = std::net::TcpListener::bind(("127.0.0.1", port));
+        let bound_too = std::net::UdpSocket::bind(("127.0.0.1", port));
+        if bound.is_ok() && bound_too.is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Runs a command on a folder.

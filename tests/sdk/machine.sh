@@ -23,7 +23,7 @@ cp "$binary" /usr/local/bin/agentkeys
 cat >/usr/local/bin/systemctl <<'PY'
 #!/usr/bin/env python3
 """Starts and stops what the unit says, as its user, with its capabilities, until it says READY."""
-import os, signal, socket, subprocess, sys
+import os, select, signal, socket, subprocess, sys
 UNIT, PID, NOTIFY = "/etc/systemd/system/agentkeys.service", "/srv/.pid", "/srv/.notify"
 
 def start():
@@ -49,10 +49,9 @@ def start():
 
 def stop():
     pid = int(open(PID).read())
-    os.kill(pid, signal.SIGTERM)
-    # Its parent has ended: whoever reaps it is not this process.
+    # Its parent has ended: whoever reaps it is not this process. Taken before it may be gone.
     wait = os.pidfd_open(pid)
-    import select
+    signal.pidfd_send_signal(wait, signal.SIGTERM)
     if not select.select([wait], [], [], 60)[0]:
         sys.exit("the service does not end")
 

@@ -140,7 +140,12 @@ fn sweep(folder: &Path) -> io::Result<()> {
             continue;
         };
         match held.try_lock() {
-            Ok(()) => std::fs::remove_dir_all(entry.path())?,
+            // Somebody else's in a shared folder is no reason to stop.
+            Ok(()) => {
+                if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+                    tracing::warn!(%error, "what a killed run left behind stays");
+                }
+            }
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(error),
         }

@@ -272,8 +272,8 @@ impl Restore {
                 known.number = kept_number.max(number);
                 known.last = read;
             } else {
+                // It says nothing about what came after the snapshot.
                 since = kept.clone();
-                known.lost = Some(0);
             }
         }
         let against = Against {

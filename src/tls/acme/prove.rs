@@ -65,6 +65,11 @@ impl Acme {
         until: Instant,
         http: &Http,
     ) -> Result<(), Trouble> {
+        let asked = order.state().authorizations.len();
+        if asked > self.names().len() {
+            let cause = format!("the ACME server asks {asked} proofs of fewer names");
+            return Err(Trouble::new(Kind::Refused, cause));
+        }
         patiently!(fetched(order))?;
         // What a run before this one left behind.
         kept.records = proofs.clear(&kept.records).await;
@@ -76,6 +81,13 @@ impl Acme {
                 continue;
             }
             let name = authorization.identifier().to_string();
+            // Whoever answers as the ACME server does not say which names we prove, nor what a hook is
+            // called with.
+            if !self.names().contains(&name) {
+                let cause =
+                    format!("the ACME server asks for a proof of {name:?}, which nobody ordered");
+                return Err(Trouble::new(Kind::Refused, cause));
+            }
             let challenge = authorization.challenge(proofs.kind()).ok_or_else(|| {
                 let cause = format!(
                     "the ACME server does not offer {} for {name}",

@@ -1,13 +1,12 @@
 //! Pebble, Let's Encrypt's ACME server for tests, with the mock DNS server that comes with it.
 
 use crate::it::installed::{installed, root};
-use crate::it::support::{House, command, json_of, run_in, send, text, wait};
+use crate::it::support::{House, command, free_port, json_of, run_in, send, text, wait};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -36,21 +35,6 @@ impl Edition {
         }
         eprintln!("NOT RUN: pebble of Debian unstable is not here, see tests/sdk/pebble");
         None
-    }
-}
-
-/// A port nobody listens at: below those that the kernel gives to whoever asks for any.
-pub(crate) fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 10_000 + u16::try_from(std::process::id() % 200).unwrap() * 100;
-    loop {
-        let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 2_000;
-        // Both kinds: the DNS server needs them.
-        let bound = std::net::TcpListener::bind(("127.0.0.1", port));
-        let bound_too = std::net::UdpSocket::bind(("127.0.0.1", port));
-        if bound.is_ok() && bound_too.is_ok() {
-            return port;
-        }
     }
 }
 

@@ -2,12 +2,12 @@
 //! what hosts do through them works, and neither their logs nor their headers tell or believe what
 //! they must not.
 
-use super::super::support::{House, Server, TRAVEL_AND_SPEND, command, send, wait};
+use super::super::support::{House, Server, TRAVEL_AND_SPEND, command, free_port, send, wait};
 use super::{json_of, program};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
@@ -53,12 +53,6 @@ fn certificate(folder: &Path) -> (rcgen::Certificate, PathBuf, PathBuf) {
     std::fs::write(&chain, certificate.pem()).unwrap();
     std::fs::write(&private, key.serialize_pem()).unwrap();
     (certificate, chain, private)
-}
-
-/// A port nobody listens at just now.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 impl Front {
