@@ -6,7 +6,7 @@ use super::mcp::{Ask, HANDSHAKES, USUAL, credentials};
 use super::{AcceptError, Trust};
 use crate::text::clean_to;
 use crate::tls::Facts;
-use http::header::DATE;
+use http::header::{DATE, LOCATION};
 use reqwest::Url;
 use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
@@ -231,18 +231,28 @@ async fn certificate(
         Ok(Ok(certificate)) => certificate,
         Ok(Err(error)) => {
             let cause = format!("hosts refuse the certificate of {host}: {error}");
-            found.push(Finding::new("certificate", Status::Failed, cause, fix));
+            found.push(Finding::new(
+                "public certificate",
+                Status::Failed,
+                cause,
+                fix,
+            ));
             return false;
         }
         Err(_) => {
             let cause = format!("{address} does not speak TLS within 10 seconds");
-            found.push(Finding::new("certificate", Status::Failed, cause, fix));
+            found.push(Finding::new(
+                "public certificate",
+                Status::Failed,
+                cause,
+                fix,
+            ));
             return false;
         }
     };
     let Ok(facts) = Facts::read(&certificate) else {
         let cause = "the certificate cannot be read, and yet is taken";
-        found.push(Finding::new("certificate", Status::Warn, cause, fix));
+        found.push(Finding::new("public certificate", Status::Warn, cause, fix));
         return true;
     };
     let left = facts.not_after - now_s;
@@ -254,9 +264,9 @@ async fn certificate(
     );
     let soon = left < SOON_S.min((facts.not_after - facts.not_before) / 4);
     found.push(if soon {
-        Finding::new("certificate", Status::Warn, told, fix)
+        Finding::new("public certificate", Status::Warn, told, fix)
     } else {
-        Finding::ok("certificate", told)
+        Finding::ok("public certificate", told)
     });
     true
 }
@@ -297,6 +307,13 @@ async fn alive(client: &Client, now_s: i64, found: &mut Vec<Finding>) -> bool {
     };
     if let Some(finding) = clocks(&health.headers, now_s) {
         found.push(finding);
+    }
+    if let 300..=399 = health.status {
+        let to = health.headers.get(LOCATION).and_then(|l| l.to_str().ok());
+        let cause = format!("it redirects to {}", to.unwrap_or("nowhere"));
+        let fix = "use that address: a redirect loses the token";
+        found.push(Finding::new("health", Status::Failed, cause, fix));
+        return false;
     }
     if health.json["name"] != "agentkeys" {
         let cause = format!("something else answers there: {}", health.told());

@@ -105,6 +105,12 @@ async fn here(ctx: &Ctx) -> (Vec<Finding>, Option<String>) {
     }
     let serving = server(&config, &mut found).await;
     if !serving {
+        // A server that hosts are told of is missed.
+        if config.server.public_url.is_some()
+            && let Some(server) = found.last_mut()
+        {
+            server.status = Status::Failed;
+        }
         found.extend(sockets(&config).await);
         found.extend(certificate(&dir, &config));
     }
@@ -232,8 +238,18 @@ fn certificate(dir: &Path, config: &Config) -> Option<Finding> {
     let now = SystemClock::default().now_ms() / 1000;
     Some(match files.look() {
         Looked::New(chain) if chain.facts.holds_at(now) => {
-            let days = (chain.facts.not_after - now) / 86_400;
-            Finding::ok(id, format!("{days} days left"))
+            let public = config.server.public_url.as_ref();
+            let host = public.and_then(|url| url.host()).unwrap_or_default();
+            let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
+            if host.is_empty() || chain.facts.is_for(&host) {
+                let days = (chain.facts.not_after - now) / 86_400;
+                return Some(Finding::ok(id, format!("{days} days left")));
+            }
+            let cause = format!(
+                "it is for {}, and not for {host}",
+                chain.facts.names.join(", ")
+            );
+            Finding::new(id, absent, cause, "get one for the name of public_url")
         }
         Looked::New(_) => Finding::new(
             id,

@@ -183,8 +183,8 @@ fn report(
     }
     out.note("Without keys/root.key nothing in this folder can be opened; `agentkeys backup` takes it too.");
     out.next(match (demo, url) {
-        (Some(_), _) => "agentkeys demo cross-rail",
-        (None, Some(_)) => "agentkeys serve",
+        (Some(_), None) => "agentkeys demo cross-rail",
+        (_, Some(_)) => "agentkeys serve",
         (None, None) => "agentkeys vendor create NAME --rail xiaozhi",
     });
     Ok(())

@@ -56,6 +56,11 @@ impl Keeper {
             clock,
             renewed: Arc::new(Notify::new()),
         };
+        if !own && !Store::of(dir).live().exists() {
+            tracing::warn!(
+                "there is no certificate yet: hosts cannot connect until there is; `agentkeys tls status` says more"
+            );
+        }
         match keeper.look() {
             Some(error) if own => Err(Problem::new(
                 Exit::Config,

@@ -366,13 +366,18 @@ fn refuse_open_plaintext(options: &Options) -> Result<(), Problem> {
     ] {
         let secure = flag == "--listen" && options.tls != Tls::None;
         if !secure && !address.ip().is_loopback() && options.proxies.is_empty() {
+            let fix = if flag == "--operator-listen" {
+                "keep it on 127.0.0.1: whoever is elsewhere comes through a tunnel such as ssh's"
+            } else {
+                "set tls.mode, or listen on 127.0.0.1 behind a proxy that speaks TLS, or name that proxy with --behind-proxy CIDR"
+            };
             return Err(Problem::new(
                 Exit::Config,
                 "agentkeys.serve.plaintext_refused",
                 format!(
                     "{flag} {address} is open to the network, and tokens would travel unencrypted"
                 ),
-                "set tls.mode, or listen on 127.0.0.1 behind a proxy that speaks TLS, or name that proxy with --behind-proxy CIDR",
+                fix,
             ));
         }
     }
@@ -420,10 +425,12 @@ async fn listen(address: SocketAddr, flag: &str) -> Result<TcpListener, Problem>
 }
 
 fn socket(what: &str, error: &std::io::Error) -> Problem {
-    Problem::new(
-        Exit::Failed,
-        "agentkeys.serve.socket",
-        format!("{what} failed: {error}"),
-        "choose another address, or stop what uses it",
-    )
+    let fix = match error.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need CAP_NET_BIND_SERVICE: `agentkeys deploy systemd` gives it; or choose another port"
+        }
+        _ => "choose another address, or stop what uses it",
+    };
+    let cause = format!("{what} failed: {error}");
+    Problem::new(Exit::Failed, "agentkeys.serve.socket", cause, fix)
 }

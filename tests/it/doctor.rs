@@ -78,7 +78,7 @@ fn a_server_is_looked_at_as_its_hosts_reach_it() {
     for id in [
         "dns",
         "port",
-        "certificate",
+        "public certificate",
         "clock",
         "health",
         "name",
@@ -93,7 +93,7 @@ fn a_server_is_looked_at_as_its_hosts_reach_it() {
     // A host that does not know the authority.
     let (code, said) = doctor(&server.house, &["--url", &server.base]);
     assert_eq!(
-        (code, finding(&said, "certificate").0),
+        (code, finding(&said, "public certificate").0),
         (6, "failed"),
         "{said}"
     );
@@ -130,7 +130,7 @@ fn what_stands_between_a_host_and_the_server_is_named() {
     // Plain HTTP where TLS is spoken of.
     let (code, said) = look(&server.base.replacen("http", "https", 1));
     assert_eq!(
-        (code, finding(&said, "certificate").0),
+        (code, finding(&said, "public certificate").0),
         (6, "failed"),
         "{said}"
     );

@@ -81,11 +81,14 @@ fn write(step: &Step, number: usize, into: &Path) {
     put("take", lines(takes.collect()));
 }
 
-/// Whether this user may make namespaces and mount in them.
+/// Whether this user may make namespaces and do in them what the machine is made of.
 fn may_make_machines() -> bool {
+    let parts = "mount -t tmpfs tmpfs /srv && mkdir /srv/upper /srv/work && \
+        mount -t overlay overlay -o lowerdir=/etc,upperdir=/srv/upper,workdir=/srv/work /etc && \
+        ip link set lo up && mount -t tmpfs tmpfs /usr/local/bin && command -v setpriv useradd";
     let tried = Command::new("unshare")
-        .args(["--mount", "--net", "--pid", "--fork", "mount"])
-        .args(["-t", "tmpfs", "tmpfs", "/srv"])
+        .args(["--mount", "--net", "--pid", "--fork", "sh", "-c", parts])
+        .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
     tried.is_ok_and(|status| status.success())

@@ -269,6 +269,12 @@ impl Restore {
                 known.lost =
                     (kept_number == number).then(|| read.size().saturating_sub(manifest.events));
                 known.unverified = self.unverified(kept, ledger)?;
+                // A made-up one could use all names up that the log may ever have.
+                if known.unverified && kept_number > number.saturating_add(1) {
+                    let why = "no known key signs it, and it is more than one name ahead; \
+                               --trust-key names the key it was signed with";
+                    return Err(not_kept(why));
+                }
                 known.number = kept_number.max(number);
                 known.last = read;
             } else {

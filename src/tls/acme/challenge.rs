@@ -136,7 +136,15 @@ impl<'a> Proofs<'a> {
                 format!("{} {verb} {}: {what}", hook.display(), txt.name),
             )
         };
-        let mut child = Command::new(hook)
+        let mut command = Command::new(hook);
+        // What is ours, a file with a token for one, is none of its business.
+        for (name, _) in std::env::vars_os() {
+            let ours = name.to_string_lossy();
+            if ours.starts_with("AGENTKEYS_") || ours == "NOTIFY_SOCKET" {
+                command.env_remove(&name);
+            }
+        }
+        let mut child = command
             .args([verb, &txt.name, &txt.value])
             .stdin(Stdio::null())
             .stdout(Stdio::null())

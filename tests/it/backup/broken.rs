@@ -227,6 +227,15 @@ fn a_kept_checkpoint_has_to_fit() {
     let origin = said["checkpoint"]["origin"].as_str().unwrap();
     assert!(origin.ends_with(":log:3"), "{origin}");
     assert_eq!(third.ok(&["audit", "verify", "--log"])["verified"], true);
+    // One that nobody is known to have signed cannot use up the names there are.
+    let far = house.temp.path().join("far.checkpoint");
+    let text = std::fs::read_to_string(&later).unwrap();
+    std::fs::write(&far, text.replace(":log:2", ":log:4000000000")).unwrap();
+    pair.refused(
+        &["--checkpoint", arg(&far)],
+        7,
+        "agentkeys.audit.kept_checkpoint",
+    );
     let mut bad = std::fs::read_to_string(&late).unwrap();
     let at = bad.trim_end().len() - 8;
     bad.replace_range(at..=at, if &bad[at..=at] == "A" { "B" } else { "A" });
