@@ -8,7 +8,7 @@ use super::App;
 use super::exchange::{CONNECT, Came, knock};
 use super::knock::Visit;
 use super::session::{Session, bearer};
-use super::socket::{Ended, Got, MAX_FRAME, Put, Socket, Talk, code};
+use super::socket::{Ended, Got, MAX_FRAME, Put, Socket, Talk, code, farewell};
 use crate::authority::refusal::Cause;
 use crate::authority::words::Door;
 use crate::secret::Secret;
@@ -93,7 +93,7 @@ async fn serve(
     let principal = match knock(&app.authority, &headers, came).await {
         Ok(principal) => principal,
         Err(cause) => {
-            socket.put(Put::Close(code::REFUSED, cause.code())).await;
+            farewell(&mut socket, code::REFUSED, cause.code()).await;
             return;
         }
     };
@@ -102,9 +102,7 @@ async fn serve(
     };
     let Some(_seat) = app.endpoints.seat(principal.token_id().unwrap_or_default()) else {
         let refusal = app.authority.too_many(&principal, CONNECT, 1).await;
-        socket
-            .put(Put::Close(code::REFUSED, refusal.cause.code()))
-            .await;
+        farewell(&mut socket, code::REFUSED, refusal.cause.code()).await;
         return;
     };
     let session = Session::new(Arc::clone(&app.exchange), header, Door::Relay, source);

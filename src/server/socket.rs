@@ -173,7 +173,7 @@ impl Talk<'_> {
             Ended::Closed(_) | Ended::Broken => None,
         };
         if let Some((code, why)) = close {
-            send(socket, Put::Close(code, why)).await;
+            farewell(socket, code, why).await;
         }
         ended
     }
@@ -196,6 +196,19 @@ impl Talk<'_> {
         let error = serde_json::json!({"code": 413, "message": message, "data": data});
         let body = serde_json::json!({"jsonrpc": "2.0", "id": id, "error": error});
         Bytes::from(body.to_string())
+    }
+}
+
+/// How long the other side may take to close as well.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Says why it ends, and waits until the other side has closed as well or has had its time. What comes in
+/// after an end without that is answered with a reset, which takes the reason along (RFC 6455 §7.1.1).
+pub(super) async fn farewell(socket: &mut impl Socket, code: u16, why: &'static str) {
+    if send(socket, Put::Close(code, why)).await {
+        let rest = async { while socket.next().await.is_some() {} };
+        // Whoever does not close is closed.
+        let _ = timeout(FAREWELL, rest).await;
     }
 }
 
