@@ -117,9 +117,8 @@ impl Authority {
         self.signed(&state, WhichCheckpoint::Last).await
     }
 
-    /// When the newest checkpoint was signed, Unix milliseconds.
-    pub async fn signed_at(&self) -> Result<Option<i64>, Refusal> {
-        let state = self.log().log_state().await.map_err(unavailable)?;
+    /// When the newest checkpoint of a log in this state was signed, Unix milliseconds.
+    pub async fn signed_at(&self, state: &LogState) -> Result<Option<i64>, Refusal> {
         let newest = self
             .log()
             .checkpoint(state.origin.number, WhichCheckpoint::Last)

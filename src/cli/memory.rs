@@ -10,7 +10,6 @@ use crate::operate::{admin, text};
 use crate::problem::{Exit, Problem};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use std::io::{IsTerminal as _, Write as _};
 
 /// Memories of an actor, from the operator's side.
 #[derive(Debug, Args)]
@@ -228,24 +227,10 @@ async fn erase(
 
 /// Asks for the actor's name on the terminal.
 async fn prompt(alias: &str, what: &str) -> Result<String, Problem> {
-    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Err(not_confirmed("there is no terminal to ask on", alias));
-    }
-    {
-        let mut err = std::io::stderr().lock();
-        let question = format!("This destroys {what}, for good. Type {alias} to go on: ");
-        // A question nobody can see is answered by the check of what is typed.
-        let _ = write!(err, "{}", crate::text::clean(&question));
-        let _ = err.flush();
-    }
-    let line = tokio::task::spawn_blocking(|| {
-        let mut line = String::new();
-        std::io::stdin().read_line(&mut line).map(|_| line)
-    });
-    match line.await {
-        Ok(Ok(line)) => Ok(line.trim().to_owned()),
-        _ => Err(not_confirmed("the terminal could not be read", alias)),
-    }
+    let question = format!("This destroys {what}, for good. Type {alias} to go on: ");
+    let line = super::ask::line(&question).await;
+    let line = line.map_err(|cause| not_confirmed(cause, alias))?;
+    Ok(line.trim().to_owned())
 }
 
 fn not_confirmed(cause: &str, alias: &str) -> Problem {

@@ -5,6 +5,7 @@
 pub mod accept;
 pub mod actor;
 pub mod args;
+mod ask;
 pub mod audit;
 pub mod backup;
 pub mod budget;

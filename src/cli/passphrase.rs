@@ -5,7 +5,6 @@ use crate::folder::private_file;
 use crate::problem::{Exit, Problem};
 use crate::secret::{Secret, same};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
-use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
 /// Whether it is new, and has to be typed twice.
@@ -26,7 +25,7 @@ pub async fn passphrase(file: Option<&Path>, asked: Asked) -> Result<Secret<Stri
         let line = line.strip_suffix('\r').unwrap_or(line);
         return Ok(Secret::new(line.to_owned()));
     }
-    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+    if !super::ask::can_ask() {
         return Err(unasked("there is no terminal to ask for the passphrase on"));
     }
     let first = typed("Passphrase of the keys file: ").await?;
@@ -64,20 +63,8 @@ impl Drop for Quiet {
 async fn typed(question: &str) -> Result<Secret<String>, Problem> {
     let unread = |_| unasked("the terminal could not be read");
     let _quiet = Quiet::begin().map_err(unread)?;
-    {
-        let mut err = std::io::stderr().lock();
-        // A question nobody can see is answered by what is typed all the same.
-        let _ = write!(err, "{question}");
-        let _ = err.flush();
-    }
-    let line = tokio::task::spawn_blocking(|| {
-        let mut line = String::new();
-        std::io::stdin().read_line(&mut line).map(|_| line)
-    });
-    match line.await {
-        Ok(Ok(line)) => Ok(Secret::new(line.trim_end_matches(['\r', '\n']).to_owned())),
-        _ => Err(unasked("the terminal could not be read")),
-    }
+    let line = super::ask::line(question).await.map_err(unasked)?;
+    Ok(Secret::new(line))
 }
 
 fn unasked(cause: &str) -> Problem {

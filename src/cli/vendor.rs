@@ -218,12 +218,12 @@ async fn token(ctx: &Ctx, verb: TokenVerb) -> Result<(), Problem> {
 
 /// Adds to a token of the endpoint the address that xiaozhi's console takes, where one is configured.
 fn address(ctx: &Ctx, answer: &mut Value) -> Result<(), Problem> {
-    let config = ctx.config()?;
-    let public = config.relay.public_url.or(config.server.public_url);
     let token = text(answer, "token");
     if parse_endpoint(token).is_err() {
         return Ok(());
     }
+    let config = ctx.config()?;
+    let public = config.relay.public_url.or(config.server.public_url);
     // A name that xiaozhi refuses is told by `serve` and `wire`.
     let base = public.and_then(|url| EndpointUrl::base(&url.to_string()).ok());
     if let Some(base) = base {

@@ -154,7 +154,7 @@ fn disk(dir: &Path) -> Reading {
 
 async fn audit(app: &App, state: &LogState) -> Reading {
     let unsealed = state.size.saturating_sub(state.integrated);
-    let signed_ms = app.authority.signed_at().await.ok().flatten();
+    let signed_ms = app.authority.signed_at(state).await.ok().flatten();
     let now_ms = app.clock.now_ms();
     let every_ms = i64::try_from(app.seal_every.as_millis()).unwrap_or(i64::MAX);
     // Of a log that was never signed, as long as this server runs.

@@ -2,7 +2,7 @@
 //! dialled out to a relay. The relay is a stand-in, written after mcp-endpoint-server v0.0.6
 //! (`formats/xiaozhi.md` §3): the real one cannot be had here.
 
-use super::support::{House, Server, TRAVEL_AND_SPEND, command, text, wait};
+use super::support::{House, Server, command, text, wait};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
@@ -16,20 +16,6 @@ use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
-
-/// A token for the endpoint, of a vendor of its own bound to the demo actor.
-fn endpoint_token(house: &House) -> Value {
-    house.vendor("toys", TRAVEL_AND_SPEND);
-    let words = [
-        "vendor",
-        "token",
-        "create",
-        "--vendor",
-        "toys",
-        "--endpoint",
-    ];
-    house.ok(&[&words[..], &["--actor", "O_kevin_001"]].concat())
-}
 
 fn word<'v>(value: &'v Value, key: &str) -> &'v str {
     value[key].as_str().unwrap()
@@ -126,7 +112,7 @@ fn dialled(server: &Server, token: &str) -> String {
 #[test]
 fn an_unmodified_xiaozhi_needs_no_relay() {
     let server = Server::demo();
-    let made = endpoint_token(&server.house);
+    let made = server.house.endpoint_token();
     let token = word(&made, "token");
     let mut robot = Robot::open(&dialled(&server, token));
     let tools = robot.shake_hands();
@@ -192,7 +178,7 @@ fn an_unmodified_xiaozhi_needs_no_relay() {
 #[test]
 fn who_may_not_connect_is_closed_with_1008_and_on_record() {
     let server = Server::demo();
-    let made = endpoint_token(&server.house);
+    let made = server.house.endpoint_token();
     let token = word(&made, "token").to_owned();
     let typo = token.replacen(token.get(20..21).unwrap(), "g", 1);
     let unknown = {
@@ -259,7 +245,7 @@ fn who_may_not_connect_is_closed_with_1008_and_on_record() {
 #[test]
 fn a_socket_ends_when_its_token_is_revoked_or_it_speaks_no_text() {
     let server = Server::demo();
-    let made = endpoint_token(&server.house);
+    let made = server.house.endpoint_token();
     let url = dialled(&server, word(&made, "token"));
     let mut binary = Robot::open(&url);
     wait(binary.0.send(Message::binary(b"{}".to_vec()))).unwrap();
@@ -290,7 +276,7 @@ fn a_socket_ends_when_its_token_is_revoked_or_it_speaks_no_text() {
 #[test]
 fn a_server_that_stops_says_so() {
     let server = Server::demo();
-    let made = endpoint_token(&server.house);
+    let made = server.house.endpoint_token();
     let mut robot = Robot::open(&dialled(&server, word(&made, "token")));
     robot.shake_hands();
     let stopped = std::thread::spawn(move || server.stop());
@@ -503,7 +489,7 @@ fn connection(house: &House, relay: &Relay, token: &str) -> PathBuf {
 #[test]
 fn tools_are_served_through_a_relay_and_again_after_it_was_gone() {
     let house = House::demo();
-    let made = endpoint_token(&house);
+    let made = house.endpoint_token();
     let relay = Relay::start(&[Mood::Fair]);
     let file = connection(&house, &relay, word(&made, "token"));
     let shown = house.run(&["relay", "status", file.to_str().unwrap()]);
@@ -541,7 +527,7 @@ fn tools_are_served_through_a_relay_and_again_after_it_was_gone() {
 #[test]
 fn a_relay_that_has_forgotten_its_tool_side_is_found_out_and_dialled_again() {
     let house = House::demo();
-    let made = endpoint_token(&house);
+    let made = house.endpoint_token();
     let relay = Relay::start(&[Mood::Forgets, Mood::Fair]);
     let file = connection(&house, &relay, word(&made, "token"));
     let mut dialling = Dialling::start(&house, &file);
@@ -558,7 +544,7 @@ fn a_relay_that_has_forgotten_its_tool_side_is_found_out_and_dialled_again() {
 #[test]
 fn what_dialling_again_would_only_repeat_is_waited_out() {
     let house = House::demo();
-    let made = endpoint_token(&house);
+    let made = house.endpoint_token();
     let cases = [
         (Mood::Refuses, "agentkeys.relay.refused", "token解密失败"),
         (Mood::Replaces, "agentkeys.relay.replaced", "新连接替换"),
@@ -598,7 +584,7 @@ fn what_dialling_again_would_only_repeat_is_waited_out() {
 #[test]
 fn serve_keeps_the_relays_of_its_configuration() {
     let house = House::demo();
-    let made = endpoint_token(&house);
+    let made = house.endpoint_token();
     let relay = Relay::start(&[Mood::Fair]);
     let file = connection(&house, &relay, word(&made, "token"));
     let server = Server::over(

@@ -87,6 +87,20 @@ impl House {
         made["token"].as_str().unwrap().to_owned()
     }
 
+    /// A token for the endpoint, of a vendor `toys` of its own bound to the demo actor.
+    pub(crate) fn endpoint_token(&self) -> Value {
+        self.vendor("toys", TRAVEL_AND_SPEND);
+        let words = [
+            "vendor",
+            "token",
+            "create",
+            "--vendor",
+            "toys",
+            "--endpoint",
+        ];
+        self.ok(&[&words[..], &["--actor", "O_kevin_001"]].concat())
+    }
+
     /// A file with a token that only its owner can read.
     pub(crate) fn keep(&self, name: &str, token: &str) -> PathBuf {
         let path = self.temp.path().join(name);

@@ -2,7 +2,7 @@
 //! what hosts do through them works, and neither their logs nor their headers tell or believe what
 //! they must not.
 
-use super::super::support::{House, Server, TRAVEL_AND_SPEND, command, free_port, send, wait};
+use super::super::support::{House, Server, command, free_port, send, wait};
 use super::{json_of, program};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
@@ -61,16 +61,7 @@ impl Front {
         let port = free_port();
         let (certificate, chain, private) = certificate(temp.path());
         let house = House::demo();
-        house.vendor("toys", TRAVEL_AND_SPEND);
-        let words = [
-            "vendor",
-            "token",
-            "create",
-            "--vendor",
-            "toys",
-            "--endpoint",
-        ];
-        let made = house.ok(&[&words[..], &["--actor", "O_kevin_001"]].concat());
+        let made = house.endpoint_token();
         let token = made["token"].as_str().unwrap().to_owned();
 
         let public = format!("https://{NAME}:{port}/mcp");
