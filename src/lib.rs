@@ -23,4 +23,5 @@ pub mod secret;
 pub mod server;
 pub mod text;
 pub mod tls;
+pub mod tui;
 pub mod vault;

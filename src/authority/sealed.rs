@@ -47,8 +47,15 @@ impl Signed {
 }
 
 /// Adds to a checkpoint's answer where checkpoints go besides, and the newest root that is on a chain:
-/// none where they do not go to one.
-pub fn tell_anchor(answer: &mut Value, kind: AnchorKind, newest: Option<&KeptAnchor>) {
+/// none where they do not go to one. A checkpoint is made every so many seconds, when there is
+/// anything new.
+pub fn tell_anchor(
+    answer: &mut Value,
+    kind: AnchorKind,
+    every_seconds: u32,
+    newest: Option<&KeptAnchor>,
+) {
+    answer["every_seconds"] = every_seconds.into();
     answer["anchor"] = kind.as_str().into();
     let newest = newest.filter(|_| kind == AnchorKind::Evm);
     answer["anchored"] = newest.map_or(Value::Null, |kept| {

@@ -5,8 +5,9 @@ mod export;
 mod fsck;
 mod line;
 mod on_chain;
-mod remote;
+pub(super) mod remote;
 mod sealed;
+pub(super) mod sink;
 pub(super) mod verify;
 mod whole;
 
@@ -26,6 +27,7 @@ use crate::operate::{self, text};
 use crate::problem::{Exit, Problem};
 use clap::{Args, Subcommand};
 use serde_json::Value;
+use sink::{Lines, Sink};
 use std::path::PathBuf;
 
 /// The record of every decision.
@@ -161,7 +163,7 @@ pub enum Verb {
 }
 
 /// Which events.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Filters {
     /// Of this actor.
     #[arg(long, value_name = "A")]
@@ -197,9 +199,10 @@ pub async fn run(cmd: AuditCmd, ctx: &Ctx) -> Result<(), Problem> {
     match cmd.verb {
         Verb::List { filters, limit } => {
             let log = Log::open(ctx, &filters, "list").await?;
+            let mut lines = log.lines();
             match limit {
-                Some(limit) => log.newest(limit).await.map(|_| ()),
-                None => log.from(0).await.map(|_| ()),
+                Some(limit) => log.newest(&mut lines, limit).await.map(|_| ()),
+                None => log.from(&mut lines, 0).await.map(|_| ()),
             }
         }
         Verb::Statement { event_id } => statement(ctx, event_id).await,
@@ -220,14 +223,25 @@ pub async fn run(cmd: AuditCmd, ctx: &Ctx) -> Result<(), Problem> {
             limit,
             no_follow,
             ..
-        } => {
-            if let Some(url) = &elsewhere.url {
-                return remote::tail(ctx, &elsewhere, url, &filters, limit, !no_follow).await;
-            }
-            let log = Log::open(ctx, &filters, "tail").await?;
-            log.tail(limit, !no_follow).await
-        }
+        } => tail(ctx, &elsewhere, &filters, limit, !no_follow).await,
     }
+}
+
+/// Shows the newest events, then each as it happens, on this machine or of a server elsewhere.
+pub(super) async fn tail(
+    ctx: &Ctx,
+    elsewhere: &remote::Elsewhere,
+    filters: &Filters,
+    limit: u32,
+    follow: bool,
+) -> Result<(), Problem> {
+    let mut lines = Lines { out: ctx.out };
+    if let Some(url) = &elsewhere.url {
+        let mut feed = remote::Feed::open(elsewhere, url, filters)?;
+        return feed.tail(&mut lines, limit, follow).await;
+    }
+    let log = Log::open(ctx, filters, "tail").await?;
+    log.tail(&mut lines, limit, follow).await
 }
 
 async fn statement(ctx: &Ctx, event_id: String) -> Result<(), Problem> {
@@ -250,15 +264,16 @@ async fn statement(ctx: &Ctx, event_id: String) -> Result<(), Problem> {
 }
 
 /// The log, opened for one reading that is on record.
-struct Log<'a> {
-    ctx: &'a Ctx,
-    folder: Folder,
+pub(super) struct Log {
+    out: Out,
+    /// The folder it is in.
+    pub(super) folder: Folder,
     reading: Reading,
     filter: EventFilter,
 }
 
-impl<'a> Log<'a> {
-    async fn open(ctx: &'a Ctx, filters: &Filters, verb: &str) -> Result<Self, Problem> {
+impl Log {
+    pub(super) async fn open(ctx: &Ctx, filters: &Filters, verb: &str) -> Result<Self, Problem> {
         let folder = ctx.open().await?;
         let operator = folder.operator();
         let actor = match &filters.actor {
@@ -294,7 +309,7 @@ impl<'a> Log<'a> {
             newest: false,
         };
         Ok(Self {
-            ctx,
+            out: ctx.out,
             folder,
             reading,
             filter,
@@ -305,8 +320,23 @@ impl<'a> Log<'a> {
         &self.folder.authority
     }
 
-    /// Prints the newest `limit` and says where the next one would be.
-    async fn newest(&self, limit: u32) -> Result<u64, Problem> {
+    /// The registered name and the id of an actor.
+    pub(super) async fn subject(&self, name: &str) -> Result<(String, String), Problem> {
+        let show = AdminCall::ActorShow {
+            actor: name.to_owned(),
+            verify: false,
+        };
+        let shown = operate::admin(self.authority(), &self.folder.operator(), show).await?;
+        let field = |key: &str| crate::text::clean_to(text(&shown, key), 80);
+        Ok((field("alias"), field("actor_omni")))
+    }
+
+    fn lines(&self) -> Lines {
+        Lines { out: self.out }
+    }
+
+    /// The newest `limit`; says where the next one would be.
+    pub(super) async fn newest(&self, to: &mut impl Sink, limit: u32) -> Result<u64, Problem> {
         if limit == 0 {
             return Ok(0);
         }
@@ -316,11 +346,11 @@ impl<'a> Log<'a> {
             ..self.filter.clone()
         };
         let events = self.authority().events(&self.reading, &filter).await?;
-        self.print(&events)
+        give(to, events).await
     }
 
-    /// Prints everything from a place on and says where the next one would be.
-    async fn from(&self, seq: u64) -> Result<u64, Problem> {
+    /// Everything from a place on; says where the next one would be.
+    async fn from(&self, to: &mut impl Sink, seq: u64) -> Result<u64, Problem> {
         let mut next = seq;
         loop {
             let filter = EventFilter {
@@ -328,47 +358,45 @@ impl<'a> Log<'a> {
                 ..self.filter.clone()
             };
             let events = self.authority().events(&self.reading, &filter).await?;
-            next = next.max(self.print(&events)?);
-            if events.len() < PAGE as usize {
+            let full = events.len() >= PAGE as usize;
+            next = next.max(give(to, events).await?);
+            if !full {
                 return Ok(next);
             }
         }
     }
 
-    /// Prints the newest and then each as it happens. The log's size is read before the events:
-    /// what was committed up to it is then either printed or does not match, and what comes later
-    /// has a higher place. So there is neither a gap nor a repeat.
-    async fn tail(&self, limit: u32, follow: bool) -> Result<(), Problem> {
+    /// The newest and then each as it happens. The log's size is read before the events: what was
+    /// committed up to it was then either handed on or does not match, and what comes later has a
+    /// higher place. So there is neither a gap nor a repeat.
+    pub(super) async fn tail(
+        &self,
+        to: &mut impl Sink,
+        limit: u32,
+        follow: bool,
+    ) -> Result<(), Problem> {
         let mut size = self.authority().watch();
         let before = *size.borrow_and_update();
-        let mut next = self.newest(limit).await?.max(before);
+        let mut next = self.newest(to, limit).await?.max(before);
         if !follow {
             return Ok(());
         }
         loop {
             size.changed().await.map_err(|_| gone())?;
             let before = *size.borrow_and_update();
-            next = self.from(next).await?.max(before);
+            next = self.from(to, next).await?.max(before);
         }
-    }
-
-    fn print(&self, events: &[Value]) -> Result<u64, Problem> {
-        let mut next = 0;
-        for event in events {
-            print(event, self.ctx.out)?;
-            next = event["seq"].as_u64().map_or(next, |seq| seq + 1);
-        }
-        Ok(next)
     }
 }
 
-/// Prints an event as a line.
-fn print(event: &Value, out: Out) -> Result<(), Problem> {
-    if out.is_json() {
-        super::out::json_line(event)
-    } else {
-        out.painted(&line::of(event, out))
+/// Hands events on; says where the next one would be.
+async fn give(to: &mut impl Sink, events: Vec<Value>) -> Result<u64, Problem> {
+    let mut next = 0;
+    for event in events {
+        next = event["seq"].as_u64().map_or(next, |seq| seq + 1);
+        to.event(event).await?;
     }
+    Ok(next)
 }
 
 /// The id of an actor named by alias or id.
@@ -391,21 +419,12 @@ fn gone() -> Problem {
 }
 
 impl Filters {
-    /// As the query of a server elsewhere, which knows no times ago and no names of actors.
-    fn query(&self) -> Result<Vec<(&'static str, String)>, Problem> {
-        let actor = self.actor.as_deref().map(str::parse::<Omni>).transpose();
-        let actor = actor.map_err(|_| {
-            Problem::new(
-                Exit::Usage,
-                "agentkeys.usage",
-                "with --url an actor is named by its id, not by an alias",
-                "give --actor the 64 digits that `agentkeys actor show` prints",
-            )
-        })?;
+    /// As the query of a server elsewhere, which knows no times ago.
+    fn query(&self) -> Vec<(&'static str, String)> {
         let now_ms = SystemClock::default().now_ms();
         let time = |when: Option<When>| when.map(|when| rfc3339(when.unix_ms(now_ms)));
         let all = [
-            ("actor", actor.map(|actor| actor.to_string())),
+            ("actor", self.actor.clone()),
             ("vendor", self.vendor.clone()),
             ("rail", self.rail.map(|rail| rail.as_str().to_owned())),
             ("tool", self.tool.clone()),
@@ -417,7 +436,7 @@ impl Filters {
         let given = all
             .into_iter()
             .filter_map(|(key, value)| Some((key, value?)));
-        Ok(given.collect())
+        given.collect()
     }
 
     /// As the record of the reading says it.

@@ -18,6 +18,7 @@ mod doctor;
 pub mod health;
 pub mod init;
 pub mod keys;
+mod live;
 pub mod memory;
 pub mod operator;
 pub mod out;
@@ -32,6 +33,7 @@ pub mod serve;
 pub mod tls;
 pub mod tokens;
 pub mod vendor;
+pub mod watch;
 pub mod wire;
 
 #[cfg(test)]
@@ -121,6 +123,8 @@ pub enum Command {
     Actor(actor::ActorCmd),
     #[allow(missing_docs)]
     Audit(audit::AuditCmd),
+    #[allow(missing_docs)]
+    Watch(watch::WatchCmd),
     #[allow(missing_docs)]
     Memory(memory::MemoryCmd),
     #[allow(missing_docs)]
@@ -307,6 +311,7 @@ fn dispatch(command: Command, ctx: &Ctx) -> Result<(), Problem> {
         Command::Vendor(cmd) => interruptible(vendor::run(cmd, ctx)),
         Command::Actor(cmd) => interruptible(actor::run(cmd, ctx)),
         Command::Audit(cmd) => interruptible(audit::run(cmd, ctx)),
+        Command::Watch(cmd) => interruptible(watch::run(cmd, ctx)),
         Command::Memory(cmd) => interruptible(memory::run(cmd, ctx)),
         Command::Budget(cmd) => interruptible(budget::run(cmd, ctx)),
         Command::Cap(cmd) => interruptible(cap::run(cmd, ctx)),

@@ -32,7 +32,8 @@ pub(super) struct Filters {
     from_seq: Option<u64>,
     limit: Option<u32>,
     newest: Option<bool>,
-    actor: Option<Omni>,
+    /// Its id or its registered name.
+    actor: Option<String>,
     vendor: Option<String>,
     rail: Option<Rail>,
     tool: Option<String>,
@@ -64,11 +65,11 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 type Given = Result<Query<Filters>, axum::extract::rejection::QueryRejection>;
 
 impl Filters {
-    fn to_filter(&self) -> EventFilter {
+    fn to_filter(&self, actor: Option<Omni>) -> EventFilter {
         EventFilter {
             from_seq: self.from_seq,
             until_seq: None,
-            actor: self.actor,
+            actor,
             vendor: self.vendor.clone(),
             rail: self.rail,
             tool: self.tool.clone(),
@@ -174,10 +175,20 @@ impl Asking {
             (Ok(Query(filters)), Ok(resumed)) => Ok((filters, resumed)),
             _ => Err(Cause::RequestMalformed),
         };
-        let actor = asked.as_ref().map(|(filters, _)| filters.actor);
-        let reader = self.enter(actor.map_err(|cause| *cause), feed).await?;
+        // A name that nobody has is refused as one that the reader may not see.
+        let actor = match asked {
+            Ok((filters, _)) => match &filters.actor {
+                None => Ok(None),
+                Some(name) => {
+                    let omni = self.app.authority.omni_of(name).await?;
+                    omni.map(Some).ok_or(Cause::ActorForbidden)
+                }
+            },
+            Err(cause) => Err(cause),
+        };
+        let reader = self.enter(actor, feed).await?;
         let (filters, resumed) = asked?;
-        let mut filter = filters.to_filter();
+        let mut filter = filters.to_filter(actor?);
         filter.from_seq = resumed.or(filter.from_seq);
         Ok((reader, filter))
     }

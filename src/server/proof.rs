@@ -65,6 +65,7 @@ pub(super) async fn checkpoint(State(app): State<Arc<App>>, asking: Asking) -> R
         tell_anchor(
             &mut answer,
             app.anchor,
+            u32::try_from(app.seal_every.as_secs()).unwrap_or(u32::MAX),
             app.authority.last_anchor().await?.as_ref(),
         );
         Ok(answer)

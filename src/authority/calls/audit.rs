@@ -5,7 +5,8 @@ use super::{Cx, Done, Halt, OpKind, tag};
 use crate::authority::event::{Ending, Row, Subject};
 use crate::authority::identity::Omni;
 use crate::authority::ports::{
-    AuditProof, AuditReach, Committed, Effect, EventFilter, Guard, LoggedEvent, Slot, Test, Unit,
+    ActorName, AuditProof, AuditReach, Committed, Effect, EventFilter, Guard, LoggedEvent, Slot,
+    Test, Unit,
 };
 use crate::authority::principal::{Principal, Who};
 use crate::authority::words::NamespaceSet;
@@ -164,6 +165,16 @@ impl Authority {
             _ => None,
         };
         Ok(Reading { reach, only })
+    }
+
+    /// The id of an actor that a reader names by id or by alias; an id need not be anybody's.
+    pub async fn omni_of(&self, name: &str) -> Result<Option<Omni>, Refusal> {
+        if let Ok(omni) = name.parse() {
+            return Ok(Some(omni));
+        }
+        let named = Some(ActorName::Alias(name));
+        let found = self.ledger().admission("", named).await;
+        Ok(found.map_err(unavailable)?.actor.map(|actor| actor.omni))
     }
 
     /// Puts on record that a read was refused, and hands the refusal back.

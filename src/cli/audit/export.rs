@@ -57,7 +57,7 @@ pub(super) async fn run(
 /// Writes what matches of the log as it was at the beginning: an export of what an export adds
 /// would have no end.
 async fn write(
-    log: &Log<'_>,
+    log: &Log,
     format: Format,
     to: impl Write,
     bar: &ProgressBar,

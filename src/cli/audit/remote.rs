@@ -2,7 +2,7 @@
 //! that server, without a gap and without a repeat.
 
 use super::Filters;
-use crate::cli::Ctx;
+use super::sink::Sink;
 use crate::cli::args::token_file;
 use crate::operate::text;
 use crate::problem::{Exit, Problem};
@@ -39,8 +39,8 @@ const SILENCE: Duration = Duration::from_secs(30);
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// One server's log, and where to go on in it.
-struct Feed<'a> {
-    ctx: &'a Ctx,
+#[derive(Clone)]
+pub(in crate::cli) struct Feed {
     http: reqwest::Client,
     base: Url,
     token: crate::secret::Secret<String>,
@@ -56,62 +56,6 @@ enum End {
     Final(Problem),
 }
 
-/// Shows the newest events, then each as it happens.
-pub(super) async fn tail(
-    ctx: &Ctx,
-    at: &Elsewhere,
-    url: &str,
-    filters: &Filters,
-    limit: u32,
-    follow: bool,
-) -> Result<(), Problem> {
-    let base = wire::parse_url("--url", url)?;
-    if base.scheme() == "http" && !base.host_str().is_some_and(wire::is_loopback) {
-        return Err(Problem::new(
-            Exit::Config,
-            "agentkeys.audit.plaintext_refused",
-            "the token would travel unencrypted to the address after --url",
-            "give its https:// address",
-        ));
-    }
-    let ca = at.ca_file.as_deref().map(CaFile::read).transpose()?;
-    let file = at.token_file.as_deref().unwrap_or_else(|| "".as_ref());
-    let mut feed = Feed {
-        ctx,
-        http: wire::client(&base, CONNECT, &ca.unwrap_or_default())?,
-        token: token_file(file)?,
-        filters: filters.query()?,
-        base,
-        next: 0,
-    };
-    match feed.newest(limit).await {
-        Ok(()) => {}
-        Err(End::Final(problem)) => return Err(problem),
-        Err(End::Gone(cause)) => return Err(feed.unreachable(&cause)),
-    }
-    if !follow {
-        return Ok(());
-    }
-    let mut waits = waits();
-    loop {
-        let from = feed.next;
-        let Err(end) = feed.follow().await;
-        let cause = match end {
-            End::Final(problem) => return Err(problem),
-            End::Gone(cause) => cause,
-        };
-        if feed.next > from {
-            waits = self::waits();
-        }
-        let wait = waits.next().unwrap_or(SILENCE);
-        let seconds = wait.as_secs_f32();
-        ctx.out.note(&format!(
-            "the feed was cut ({cause}); on again in {seconds:.1} s"
-        ));
-        tokio::time::sleep(wait).await;
-    }
-}
-
 /// From a tenth of a second up to ten, without end.
 fn waits() -> backon::ExponentialBackoff {
     backon::ExponentialBuilder::default()
@@ -122,13 +66,99 @@ fn waits() -> backon::ExponentialBackoff {
         .build()
 }
 
-impl Feed<'_> {
-    async fn get(&self, path: &str, more: &[(&str, String)]) -> Result<Response, End> {
+impl Feed {
+    /// Of the server at an address; asks it nothing yet.
+    pub(in crate::cli) fn open(
+        at: &Elsewhere,
+        url: &str,
+        filters: &Filters,
+    ) -> Result<Self, Problem> {
+        let base = wire::parse_url("--url", url)?;
+        if base.scheme() == "http" && !base.host_str().is_some_and(wire::is_loopback) {
+            return Err(Problem::new(
+                Exit::Config,
+                "agentkeys.audit.plaintext_refused",
+                "the token would travel unencrypted to the address after --url",
+                "give its https:// address",
+            ));
+        }
+        let ca = at.ca_file.as_deref().map(CaFile::read).transpose()?;
+        let file = at.token_file.as_deref().unwrap_or_else(|| "".as_ref());
+        Ok(Self {
+            http: wire::client(&base, CONNECT, &ca.unwrap_or_default())?,
+            token: token_file(file)?,
+            filters: filters.query(),
+            base,
+            next: 0,
+        })
+    }
+
+    /// The server, as people read it.
+    pub(in crate::cli) fn place(&self) -> String {
+        wire::bare(&self.base)
+    }
+
+    /// The newest events, then each as it happens, through restarts of the server.
+    pub(in crate::cli) async fn tail(
+        &mut self,
+        to: &mut impl Sink,
+        limit: u32,
+        follow: bool,
+    ) -> Result<(), Problem> {
+        match self.newest(to, limit).await {
+            Ok(()) => {}
+            Err(End::Final(problem)) => return Err(problem),
+            Err(End::Gone(cause)) => return Err(self.unreachable(&cause)),
+        }
+        if !follow {
+            return Ok(());
+        }
+        let mut waits = waits();
+        loop {
+            let from = self.next;
+            let Err(end) = self.follow(to).await;
+            let cause = match end {
+                End::Final(problem) => return Err(problem),
+                End::Gone(cause) => cause,
+            };
+            if self.next > from {
+                waits = self::waits();
+            }
+            let wait = waits.next().unwrap_or(SILENCE);
+            let seconds = wait.as_secs_f32();
+            let told = format!("the feed was cut ({cause}); on again in {seconds:.1} s");
+            to.cut(Some(&told)).await?;
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// What the server answers at a path, once.
+    pub(in crate::cli) async fn ask(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<Value, Problem> {
+        let answer = match self.get(path, &[], query).await {
+            Ok(response) => body(response).await,
+            Err(end) => Err(end),
+        };
+        answer.map_err(|end| match end {
+            End::Final(problem) => problem,
+            End::Gone(cause) => self.unreachable(&cause),
+        })
+    }
+
+    async fn get(
+        &self,
+        path: &str,
+        filters: &[(&str, String)],
+        more: &[(&str, String)],
+    ) -> Result<Response, End> {
         let mut url = self.base.clone();
         url.set_path(path);
         url.query_pairs_mut()
             .clear()
-            .extend_pairs(self.filters.iter().map(|(k, v)| (*k, v)))
+            .extend_pairs(filters.iter().map(|(k, v)| (*k, v)))
             .extend_pairs(more.iter().map(|(k, v)| (*k, v)));
         let request = self.http.get(url).bearer_auth(self.token.expose());
         let sent = tokio::time::timeout(SILENCE, request.send()).await;
@@ -146,22 +176,25 @@ impl Feed<'_> {
         Err(End::Final(refused(status, response).await))
     }
 
-    async fn newest(&mut self, limit: u32) -> Result<(), End> {
+    async fn newest(&mut self, to: &mut impl Sink, limit: u32) -> Result<(), End> {
         let limit = limit.clamp(1, 1000).to_string();
         let newest = [("newest", "true".to_owned()), ("limit", limit)];
-        let response = self.get("/v1/audit/events", &newest).await?;
-        let page = body(response).await?;
-        for event in page["events"].as_array().into_iter().flatten() {
-            self.print(event).map_err(End::Final)?;
+        let response = self.get("/v1/audit/events", &self.filters, &newest).await?;
+        let mut page = body(response).await?;
+        if let Value::Array(events) = page["events"].take() {
+            for event in events {
+                to.event(event).await.map_err(End::Final)?;
+            }
         }
         self.next = page["next_seq"].as_u64().unwrap_or(self.next);
         Ok(())
     }
 
-    /// Prints each event from the next one on, until the feed ends.
-    async fn follow(&mut self) -> Result<std::convert::Infallible, End> {
+    /// Each event from the next one on, until the feed ends.
+    async fn follow(&mut self, to: &mut impl Sink) -> Result<std::convert::Infallible, End> {
         let from = [("from_seq", self.next.to_string())];
-        let mut response = self.get("/v1/audit/stream", &from).await?;
+        let mut response = self.get("/v1/audit/stream", &self.filters, &from).await?;
+        to.cut(None).await.map_err(End::Final)?;
         let mut events = SseEvents::default();
         loop {
             let chunk = tokio::time::timeout(SILENCE, response.chunk()).await;
@@ -175,7 +208,7 @@ impl Feed<'_> {
                     .map_err(|_| End::Gone("it sent no event".to_owned()))?;
                 let seq = event["seq"].as_u64().unwrap_or(0);
                 if seq >= self.next {
-                    self.print(&event).map_err(End::Final)?;
+                    to.event(event).await.map_err(End::Final)?;
                     self.next = seq.saturating_add(1);
                 }
             }
@@ -183,10 +216,6 @@ impl Feed<'_> {
                 return Err(End::Gone("an event was too large".to_owned()));
             }
         }
-    }
-
-    fn print(&self, event: &Value) -> Result<(), Problem> {
-        super::print(event, self.ctx.out)
     }
 
     fn unreachable(&self, cause: &str) -> Problem {

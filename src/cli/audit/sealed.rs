@@ -62,9 +62,10 @@ pub(super) async fn checkpoint(ctx: &Ctx, out: Option<&Path>) -> Result<(), Prob
         note: sealed.note.clone(),
     };
     let mut answer = signed.to_json(key.as_ref());
-    let kind = ctx.config()?.audit.anchor.kind();
+    let audit = ctx.config()?.audit;
     let anchored = folder.authority.last_anchor().await?;
-    tell_anchor(&mut answer, kind, anchored.as_ref());
+    let kind = audit.anchor.kind();
+    tell_anchor(&mut answer, kind, audit.batch_seconds, anchored.as_ref());
     answer["added"] = sealed.added.into();
     if let Some(closed) = &sealed.closed {
         answer["closed"] = closed.as_str().into();

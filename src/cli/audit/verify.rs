@@ -54,7 +54,7 @@ pub(super) async fn run(args: &VerifyArgs, ctx: &Ctx) -> Result<(), Problem> {
     ctx.out.answer(&answer(&verdicts), || {
         for (file, verdict) in &verdicts {
             if let Some(event) = event(verdict) {
-                super::print(&event, ctx.out)?;
+                super::sink::print(&event, ctx.out)?;
             }
             ctx.out
                 .line(&format!("{}: {}", file.display(), verdict.sentence()))?;

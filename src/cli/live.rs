@@ -1,0 +1,366 @@
+//! A live screen on this terminal, with whatever feeds it: `watch` and the demos.
+
+use super::Ctx;
+use super::audit::Log;
+use super::audit::remote::Feed;
+use super::audit::sink::Sink;
+use crate::authority::ports::Clock as _;
+use crate::authority::sealed::{NotProved, tell_anchor};
+use crate::folder::system::SystemClock;
+use crate::folder::write_private;
+use crate::operate::text;
+use crate::problem::{Exit, Problem};
+use crate::tui::app::{App, Chain, Effect, News, Proof, Seal};
+use crate::tui::prove;
+use crate::tui::run::{self, End, Outside};
+use crate::tui::screen::Terminal;
+use crate::tui::theme::{self, Theme};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::ValueEnum;
+use parking_lot::Mutex;
+use ratatui::crossterm::event::EventStream;
+use serde_json::Value;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, mpsc};
+
+/// How often a server elsewhere is asked how its log stands, at least and at most: each asking is on
+/// record there.
+const ASK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+
+/// How often the log of this machine is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What of the log's own lines is kept while the screen is taken.
+const KEPT: usize = 64 * 1024;
+
+/// The looks, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ThemeName {
+    /// Light text on a dark ground.
+    Dark,
+    /// Dark text on a light ground.
+    Light,
+    /// No colour, as with `NO_COLOR`.
+    Mono,
+}
+
+impl ThemeName {
+    /// The looks that were asked for: none where colour is not wanted.
+    pub(super) const fn theme(self, colored: bool) -> Theme {
+        match self {
+            _ if !colored => theme::MONO,
+            Self::Dark => theme::DARK,
+            Self::Light => theme::LIGHT,
+            Self::Mono => theme::MONO,
+        }
+    }
+}
+
+/// A feed's way onto the screen.
+pub(super) struct ToScreen(pub(super) mpsc::Sender<News>);
+
+impl ToScreen {
+    async fn send(&self, news: News) -> Result<(), Problem> {
+        // The screen is gone: whoever waits for the reader ends too.
+        self.0.send(news).await.map_err(|_| left())
+    }
+}
+
+impl Sink for ToScreen {
+    async fn event(&mut self, event: Value) -> Result<(), Problem> {
+        self.send(News::Event(event)).await
+    }
+
+    async fn cut(&mut self, why: Option<&str>) -> Result<(), Problem> {
+        self.send(News::Cut(why.map(str::to_owned))).await
+    }
+}
+
+fn left() -> Problem {
+    Problem::new(
+        Exit::Ok,
+        super::out::CLOSED,
+        "the reader left",
+        "run it again",
+    )
+}
+
+/// What a screen asks for, done here.
+pub(super) struct Desk {
+    clock: SystemClock,
+    news: mpsc::Sender<News>,
+    prove: mpsc::Sender<(u64, String)>,
+    /// Woken by the key that goes on.
+    pub(super) next: Arc<Notify>,
+}
+
+impl Desk {
+    /// A desk and the three ends of its wires: what the screen hears, what a feed says, what proofs
+    /// are asked for.
+    pub(super) fn new() -> (Self, Wires) {
+        let (news, heard) = mpsc::channel(run::NEWS);
+        let (prove, asked) = mpsc::channel(8);
+        let desk = Self {
+            clock: SystemClock::default(),
+            news: news.clone(),
+            prove,
+            next: Arc::default(),
+        };
+        (desk, Wires { news, heard, asked })
+    }
+}
+
+/// The other ends of a desk's wires.
+pub(super) struct Wires {
+    /// For a feed, or a proof that runs.
+    pub(super) news: mpsc::Sender<News>,
+    /// For the screen.
+    pub(super) heard: mpsc::Receiver<News>,
+    /// For whoever can prove: an event's place and id.
+    pub(super) asked: mpsc::Receiver<(u64, String)>,
+}
+
+impl Outside for Desk {
+    fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Prove { seq, event_id } => {
+                // One that finds no room is asked for again when it is looked at again.
+                let _ = self.prove.try_send((seq, event_id));
+            }
+            Effect::Next => self.next.notify_one(),
+            Effect::Export(lines) => {
+                let written = export(&lines, self.now_ms());
+                let _ = self.news.try_send(News::Written(written));
+            }
+            Effect::Quit | Effect::Copy(_) => {}
+        }
+    }
+}
+
+/// A new file of the reader's own, where the reader is.
+fn export(lines: &str, now_ms: i64) -> Result<String, String> {
+    let at = jiff::Timestamp::from_millisecond(now_ms).unwrap_or_default();
+    let name = format!("agentkeys-events-{}.jsonl", at.strftime("%Y%m%dT%H%M%S%3f"));
+    let written = write_private(&PathBuf::from(&name), lines.as_bytes());
+    written.map(|()| name).map_err(|problem| problem.cause)
+}
+
+/// Takes the terminal and shows the app until the reader leaves or the work fails. Work that ends
+/// leaves the screen up: what it showed is still read. What it gave, if it came to that.
+pub(super) async fn show<T>(
+    ctx: &Ctx,
+    app: &mut App,
+    desk: &mut Desk,
+    heard: &mut mpsc::Receiver<News>,
+    work: impl Future<Output = Result<T, Problem>>,
+) -> Result<Option<T>, Problem> {
+    let title = format!("agentkeys {}", app.subject.alias);
+    let kept = Kept::install();
+    let shown = async {
+        let mut terminal = Terminal::take(&title).map_err(|e| broken(&e))?;
+        let mut keys = EventStream::new();
+        let screen = run::run(app, &mut terminal, desk, &mut keys, heard);
+        tokio::pin!(screen, work);
+        let mut given = None;
+        loop {
+            tokio::select! {
+                end = &mut screen => {
+                    let (End::Left | End::Over) = end.map_err(|e| broken(&e))?;
+                    return Ok(given);
+                }
+                done = &mut work, if given.is_none() => given = Some(done?),
+                () = told_to_end() => return Ok(given),
+            }
+        }
+    };
+    let shown = shown.await;
+    kept.tell(ctx);
+    shown
+}
+
+/// A signal that ends a program. Without it the terminal would be left as it is.
+async fn told_to_end() {
+    let (Ok(mut term), Ok(mut hang_up)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::hangup()),
+    ) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = hang_up.recv() => {}
+    }
+}
+
+fn broken(error: &io::Error) -> Problem {
+    Problem::new(
+        Exit::Failed,
+        "agentkeys.terminal.unusable",
+        format!("the terminal cannot be used: {error}"),
+        "use another terminal, or `agentkeys audit tail`, which needs none",
+    )
+}
+
+/// Log lines while the screen is taken: shown when it is given back.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Kept {
+    fn install() -> Self {
+        use tracing_subscriber::prelude::*;
+        let kept = Self::default();
+        let to = kept.clone();
+        let lines = tracing_subscriber::fmt::layer()
+            .with_writer(move || to.clone())
+            .with_ansi(false)
+            .without_time()
+            .with_filter(super::log_levels(tracing::level_filters::LevelFilter::WARN));
+        // Fails only when there is one already.
+        let _ = tracing_subscriber::registry().with(lines).try_init();
+        kept
+    }
+
+    fn tell(&self, ctx: &Ctx) {
+        let lines = std::mem::take(&mut *self.0.lock());
+        for line in String::from_utf8_lossy(&lines).lines() {
+            ctx.out.note(line);
+        }
+    }
+}
+
+impl io::Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut kept = self.0.lock();
+        let room = KEPT.saturating_sub(kept.len()).min(bytes.len());
+        kept.extend_from_slice(&bytes[..room]);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Feeds a screen from this machine's folder: events, how the log stands, proofs.
+pub(super) async fn from_folder(
+    ctx: &Ctx,
+    log: &Log,
+    limit: u32,
+    news: mpsc::Sender<News>,
+    mut asked: mpsc::Receiver<(u64, String)>,
+) -> Result<(), Problem> {
+    let config = ctx.config()?;
+    let authority = &log.folder.authority;
+    let mut events = ToScreen(news.clone());
+    let to = ToScreen(news);
+    let state = async {
+        let mut told = Seal::default();
+        loop {
+            if let Some(signed) = authority.last_checkpoint().await? {
+                let mut answer = signed.to_json(None);
+                let anchored = authority.last_anchor().await?;
+                tell_anchor(
+                    &mut answer,
+                    config.audit.anchor.kind(),
+                    config.audit.batch_seconds,
+                    anchored.as_ref(),
+                );
+                let seal = seal(&answer);
+                if seal != told {
+                    told = seal.clone();
+                    to.send(News::Seal(seal)).await?;
+                }
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    let proofs = async {
+        while let Some((seq, _)) = asked.recv().await {
+            let proof = match authority.inclusion(seq, None).await {
+                Ok(answer) => prove::check(seq, &answer, &authority.log_key().await?),
+                Err(NotProved::Refused(refusal)) => return Err(refusal.into()),
+                Err(NotProved::NotSealed | NotProved::NotThere) => Proof::Soon,
+            };
+            to.send(News::Proof(seq, proof)).await?;
+        }
+        Ok::<(), Problem>(())
+    };
+    tokio::select! {
+        ended = log.tail(&mut events, limit, true) => ended,
+        ended = state => ended,
+        Err(ended) = proofs => Err(ended),
+    }
+}
+
+/// The same from a server elsewhere.
+pub(super) async fn from_server(
+    feed: &mut Feed,
+    limit: u32,
+    news: mpsc::Sender<News>,
+    mut asked: mpsc::Receiver<(u64, String)>,
+) -> Result<(), Problem> {
+    let asking = feed.clone();
+    let mut events = ToScreen(news.clone());
+    let to = ToScreen(news);
+    let state = async {
+        loop {
+            // No checkpoint yet, or no answer now: the feed itself says what is wrong.
+            let mut wait = ASK.1;
+            if let Ok(answer) = asking.ask("/v1/audit/checkpoint", &[]).await {
+                let seal = seal(&answer);
+                let due = seal.at_ms + seal.every_ms + 1_000 - SystemClock::default().now_ms();
+                let due = Duration::from_millis(u64::try_from(due).unwrap_or(0));
+                wait = due.clamp(ASK.0, ASK.1);
+                to.send(News::Seal(seal)).await?;
+            }
+            tokio::time::sleep(wait).await;
+        }
+    };
+    let proofs = async {
+        while let Some((seq, event_id)) = asked.recv().await {
+            let answer = asking
+                .ask("/v1/audit/proof", &[("event_id", event_id)])
+                .await;
+            let keys = asking.ask("/.well-known/agentkeys/log-key", &[]).await;
+            let proof = match (answer, keys) {
+                (Ok(answer), Ok(keys)) => prove::check(seq, &answer, &keys),
+                (Err(problem), _) | (_, Err(problem)) => Proof::Fails(problem.cause),
+            };
+            to.send(News::Proof(seq, proof)).await?;
+        }
+        Ok::<(), Problem>(())
+    };
+    tokio::select! {
+        ended = feed.tail(&mut events, limit, true) => ended,
+        ended = state => ended,
+        Err(ended) = proofs => Err(ended),
+    }
+}
+
+/// How a log stands, from its checkpoint's answer.
+fn seal(answer: &Value) -> Seal {
+    let root = STANDARD.decode(text(answer, "root")).unwrap_or_default();
+    let at: Option<jiff::Timestamp> = text(answer, "signed_at").parse().ok();
+    let chain = match text(answer, "anchor") {
+        "evm" => Chain::Evm(answer["anchored"]["size"].as_u64()),
+        "file" => Chain::File,
+        _ => Chain::None,
+    };
+    let every = answer["every_seconds"].as_i64().unwrap_or(0);
+    Seal {
+        size: answer["size"].as_u64(),
+        root: hex::encode(root),
+        at_ms: at.map_or(0, jiff::Timestamp::as_millisecond),
+        chain,
+        every_ms: every.saturating_mul(1_000),
+    }
+}

@@ -1,0 +1,157 @@
+//! `agentkeys watch A`: what an actor's hosts do, on both rails, as they do it.
+
+use super::Ctx;
+use super::audit::remote::{Elsewhere, Feed};
+use super::audit::{Filters, Log, tail};
+use super::live::{Desk, ThemeName, ToScreen, Wires, from_folder, from_server, show};
+use crate::problem::{Exit, Problem};
+use crate::tui::app::{App, Subject};
+use crate::tui::screen::{Page, Screen as _};
+use crate::tui::svg;
+use crate::tui::words::Lang;
+use clap::Args;
+use jiff::tz::TimeZone;
+use std::path::{Path, PathBuf};
+
+/// Watch an actor: both rails side by side, live.
+#[derive(Debug, Args)]
+#[command(before_help = "Examples:
+  agentkeys watch O_kevin_001
+  agentkeys watch O_kevin_001 --theme light
+  agentkeys watch O_kevin_001 --url https://mcp.example.com --token-file viewer.token
+  agentkeys watch O_kevin_001 --screenshot watch.svg
+
+Off a terminal it is the same as `agentkeys audit tail --actor A`.")]
+pub struct WatchCmd {
+    /// The actor, by alias or id.
+    #[arg(value_name = "A")]
+    pub actor: String,
+    /// Where the log is.
+    #[command(flatten)]
+    pub elsewhere: Elsewhere,
+    /// How many of the newest events to begin with.
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub limit: u32,
+    /// The looks; the key `t` turns them.
+    #[arg(long, value_name = "T", default_value = "dark")]
+    pub theme: ThemeName,
+    /// The language of the screen [default: as the environment says].
+    #[arg(long, value_name = "L")]
+    pub lang: Option<Lang>,
+    /// Write what the screen would show now to this SVG file, and end.
+    #[arg(long, value_name = "FILE")]
+    pub screenshot: Option<PathBuf>,
+    /// The size of that picture in columns and lines.
+    #[arg(long, value_name = "CxL", default_value = "120x40", value_parser = size, requires = "screenshot")]
+    pub size: (u16, u16),
+}
+
+/// `120x40`.
+pub(super) fn size(text: &str) -> Result<(u16, u16), String> {
+    let parts = text.split_once('x');
+    let parts = parts.and_then(|(c, l)| Some((c.parse::<u16>().ok()?, l.parse::<u16>().ok()?)));
+    match parts {
+        Some((columns @ 1..=500, lines @ 1..=500)) => Ok((columns, lines)),
+        _ => Err("write columns and lines, each up to 500, like 120x40".to_owned()),
+    }
+}
+
+/// Runs `watch`.
+pub async fn run(cmd: WatchCmd, ctx: &Ctx) -> Result<(), Problem> {
+    let filters = Filters {
+        actor: Some(cmd.actor.clone()),
+        ..Filters::default()
+    };
+    if cmd.screenshot.is_none() && (ctx.out.is_json() || !ctx.out.is_terminal()) {
+        return tail(ctx, &cmd.elsewhere, &filters, cmd.limit, true).await;
+    }
+    let (
+        mut desk,
+        Wires {
+            news,
+            mut heard,
+            asked,
+        },
+    ) = Desk::new();
+    let mut app = App::new(
+        Subject {
+            alias: String::new(),
+            actor_omni: String::new(),
+            place: String::new(),
+        },
+        cmd.theme
+            .theme(ctx.out.is_colored() || cmd.screenshot.is_some()),
+        cmd.lang.unwrap_or_else(Lang::of_environment),
+        TimeZone::system(),
+        crate::tui::run::Outside::now_ms(&desk),
+    );
+    if let Some(url) = &cmd.elsewhere.url {
+        let mut feed = Feed::open(&cmd.elsewhere, url, &filters)?;
+        app.subject = named(&cmd.actor, feed.place());
+        if let Some(file) = &cmd.screenshot {
+            feed.tail(&mut ToScreen(news), cmd.limit.min(1_000), false)
+                .await?;
+            return picture(&mut app, &mut heard, cmd.size, file);
+        }
+        let feeding = from_server(&mut feed, cmd.limit, news, asked);
+        return show(ctx, &mut app, &mut desk, &mut heard, feeding)
+            .await
+            .map(drop);
+    }
+    let log = Log::open(ctx, &filters, "watch").await?;
+    let place = log.folder.dir.display().to_string();
+    let (alias, actor_omni) = log.subject(&cmd.actor).await?;
+    app.subject = Subject {
+        alias,
+        actor_omni,
+        place,
+    };
+    if let Some(file) = &cmd.screenshot {
+        log.newest(&mut ToScreen(news), cmd.limit.min(1_000))
+            .await?;
+        return picture(&mut app, &mut heard, cmd.size, file);
+    }
+    let feeding = from_folder(ctx, &log, cmd.limit, news, asked);
+    show(ctx, &mut app, &mut desk, &mut heard, feeding)
+        .await
+        .map(drop)
+}
+
+/// What is known of an actor elsewhere before its first event: what it was called here.
+fn named(actor: &str, place: String) -> Subject {
+    let is_id = actor.parse::<crate::authority::identity::Omni>().is_ok();
+    let (alias, actor_omni) = if is_id {
+        (String::new(), actor.to_owned())
+    } else {
+        (actor.to_owned(), String::new())
+    };
+    Subject {
+        alias,
+        actor_omni,
+        place,
+    }
+}
+
+/// What the screen would show of all that came in so far.
+pub(super) fn picture(
+    app: &mut App,
+    heard: &mut tokio::sync::mpsc::Receiver<crate::tui::app::News>,
+    (columns, lines): (u16, u16),
+    file: &Path,
+) -> Result<(), Problem> {
+    while let Ok(news) = heard.try_recv() {
+        app.take(news);
+    }
+    let mut page = Page::new(columns, lines);
+    let drawn = page.draw(app);
+    let written =
+        drawn.and_then(|()| std::fs::write(file, svg::picture(page.buffer(), &app.theme)));
+    written.map_err(|e| {
+        Problem::new(
+            Exit::Failed,
+            "agentkeys.file.unwritable",
+            format!("{} cannot be written: {e}", file.display()),
+            "name a file in a folder that is there and that this user may write",
+        )
+    })
+}

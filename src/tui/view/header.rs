@@ -1,0 +1,133 @@
+//! Who it is, whether both rails are heard of, and how the log stands.
+//!
+//! ```text
+//!  AgentKeys  O_kevin_001  0x3c1f…(64 digits)
+//!  ● xiaozhi 2 s ago   ○ volcano-ark   log 128 · root 3f2a91bc · not on a chain
+//! ```
+
+use super::{age, fit, grouped};
+use crate::tui::app::{App, Chain};
+use crate::tui::row::Lane;
+use crate::tui::words::Word;
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+use unicode_width::UnicodeWidthStr as _;
+
+/// How long after its last event a rail's light is lit.
+const LIT_MS: i64 = 60_000;
+
+pub(super) fn draw(frame: &mut Frame<'_>, app: &App, area: Rect) {
+    let lines = vec![who(app, area.width), state(app, area.width)];
+    frame.render_widget(Paragraph::new(lines), area);
+}
+
+fn who(app: &App, width: u16) -> Line<'static> {
+    let theme = &app.theme;
+    let subject = &app.subject;
+    let mut spans = vec![Span::styled(" AgentKeys  ", theme.strong)];
+    if !subject.alias.is_empty() {
+        spans.push(Span::styled(format!("{}  ", subject.alias), theme.strong));
+    }
+    let used: usize = spans.iter().map(Span::width).sum();
+    let room = usize::from(width).saturating_sub(used + 1);
+    spans.push(Span::raw(middle(&subject.actor_omni, room)));
+    let used: usize = spans.iter().map(Span::width).sum();
+    let left = usize::from(width).saturating_sub(used + 2);
+    if left > 12 {
+        let place = fit(&subject.place, left);
+        let place = format!("  {:>left$}", place.trim_end());
+        spans.push(Span::styled(place, theme.faint));
+    }
+    Line::from(spans)
+}
+
+/// An id, whole or with its middle left out: its ends tell it from others.
+fn middle(id: &str, room: usize) -> String {
+    if id.width() <= room || !id.is_ascii() {
+        return fit(id, room.min(id.width()));
+    }
+    let keep = room.saturating_sub(1);
+    let (head, tail) = (keep.div_ceil(2), keep / 2);
+    format!("{}…{}", &id[..head], &id[id.len() - tail..])
+}
+
+fn state(app: &App, width: u16) -> Line<'static> {
+    let theme = &app.theme;
+    let [one, two] = app.heard();
+    let mut spans = vec![Span::raw(" ")];
+    spans.extend(light(app, "xiaozhi", one, theme.lane(Lane::One)));
+    spans.push(Span::raw("   "));
+    spans.extend(light(app, "volcano-ark", two, theme.lane(Lane::Two)));
+    let used: usize = spans.iter().map(Span::width).sum();
+    let room = usize::from(width).saturating_sub(used + 4);
+    spans.push(Span::raw("   "));
+    match &app.cut {
+        Some(why) => {
+            let words = format!("{}: {why}", app.say(Word::Cut));
+            spans.push(Span::styled(fit(&words, room), theme.bad));
+        }
+        None => spans.push(Span::raw(log(app, room))),
+    }
+    Line::from(spans)
+}
+
+fn light(app: &App, rail: &str, last: Option<i64>, style: Style) -> [Span<'static>; 2] {
+    let theme = &app.theme;
+    match last {
+        Some(at) if app.now_ms() - at < LIT_MS => [
+            Span::styled("● ", style),
+            Span::raw(format!("{rail} {}", since(app, at))),
+        ],
+        Some(at) => [
+            Span::styled("○ ", style),
+            Span::styled(format!("{rail} {}", since(app, at)), theme.faint),
+        ],
+        None => [
+            Span::styled("○ ", theme.faint),
+            Span::styled(format!("{rail} {}", app.say(Word::Silent)), theme.faint),
+        ],
+    }
+}
+
+fn since(app: &App, at_ms: i64) -> String {
+    format!("{} {}", age(app.now_ms() - at_ms), app.say(Word::Ago))
+}
+
+/// The facts of the log, as many as there is room for.
+fn log(app: &App, room: usize) -> String {
+    let seal = &app.seal;
+    let Some(size) = seal.size else {
+        return fit(
+            &format!("{} · {}", app.say(Word::Log), app.say(Word::NotSealed)),
+            room,
+        );
+    };
+    let due = seal.at_ms + seal.every_ms - app.now_ms();
+    let chain = match seal.chain {
+        Chain::Evm(_) if seal.every_ms > 0 && due > 0 => {
+            format!("{} {}", app.say(Word::NextAnchor), age(due))
+        }
+        Chain::Evm(Some(upto)) => format!("{} {}", app.say(Word::OnChain), grouped(upto)),
+        Chain::Evm(None) | Chain::None => app.say(Word::NotOnAChain).to_owned(),
+        Chain::File => format!("{}, {}", app.say(Word::ToFile), app.say(Word::NotOnAChain)),
+    };
+    let root = seal.root.get(..8).unwrap_or(&seal.root);
+    let facts = [
+        format!("{} {}", app.say(Word::Log), grouped(size)),
+        format!("{} {root}", app.say(Word::Root)),
+        chain,
+        format!("{} {}", app.say(Word::Sealed), since(app, seal.at_ms)),
+    ];
+    let mut text = String::new();
+    for fact in facts {
+        let gap = if text.is_empty() { "" } else { " · " };
+        if text.width() + gap.width() + fact.width() > room {
+            break;
+        }
+        text = format!("{text}{gap}{fact}");
+    }
+    text
+}

@@ -1,0 +1,197 @@
+//! Draws an [`App`]. One function a panel; each gets its place and decides nothing.
+//!
+//! ```text
+//!  AgentKeys  O_kevin_001  0x…                                      header
+//!  ● xiaozhi 2 s   ● volcano-ark 1 s   log 128 · root 3f2a…
+//! ┌ the proof ───────────────────────────────────────────────┐      steps, while a proof runs
+//! │ ✓ rail1.write  ▸ rail2.read  · audit.read         7/18    │
+//! └───────────────────────────────────────────────────────────┘
+//!  xiaozhi                     │ volcano-ark                        lanes
+//!  09:10:11 memory.put    ✓ A  │
+//!                              │ 09:10:12 memory.get   ✓ A
+//! ─────────────────────────────────────────────────────────────     detail, when asked for
+//!  policy   version 1 …
+//!  ? help  / filter  q leave                                        foot
+//! ```
+
+mod detail;
+mod foot;
+mod header;
+mod lanes;
+mod steps;
+
+use super::app::{App, Mode};
+use super::keys::KEYS;
+use super::words::Word;
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+/// The smallest window that shows anything but a sentence.
+pub const LEAST: (u16, u16) = (60, 15);
+
+/// Draws everything.
+pub fn draw(frame: &mut Frame<'_>, app: &App) {
+    let area = frame.area();
+    if area.width < LEAST.0 || area.height < LEAST.1 {
+        let words = format!("{} {}×{}.", app.say(Word::Enlarge), area.width, area.height);
+        frame.render_widget(Paragraph::new(words).wrap(Wrap { trim: true }), area);
+        return;
+    }
+    let steps = app.play.as_ref().map_or(0, |_| steps::height(area));
+    // Where there is no room for both, what was asked for has it all.
+    let alone = app.detail && area.height < 24;
+    let detail = match (app.detail, alone) {
+        (false, _) => Constraint::Length(0),
+        (true, true) => Constraint::Min(3),
+        (true, false) => Constraint::Length(detail::HEIGHT),
+    };
+    let lanes = if alone {
+        Constraint::Length(0)
+    } else {
+        Constraint::Min(3)
+    };
+    let parts = Layout::vertical([
+        Constraint::Length(2),
+        Constraint::Length(steps),
+        lanes,
+        detail,
+        Constraint::Length(1),
+    ]);
+    let [head, play, body, low, foot] = parts.areas(area);
+    header::draw(frame, app, head);
+    if let Some(play_now) = &app.play {
+        steps::draw(frame, app, play_now, play);
+    }
+    if !alone {
+        lanes::draw(frame, app, body);
+    }
+    if app.detail {
+        detail::draw(frame, app, low);
+    }
+    foot::draw(frame, app, foot);
+    if app.mode == Mode::Help {
+        help(frame, app, area);
+    }
+}
+
+/// The table of keys, over everything.
+fn help(frame: &mut Frame<'_>, app: &App, area: Rect) {
+    let names = KEYS.iter().map(|key| key.name.width());
+    let width = names.max().unwrap_or(0);
+    let shown = KEYS.iter().map(|key| {
+        let name = pad(key.name, width);
+        Line::from(vec![
+            Span::styled(format!(" {name}  "), app.theme.strong),
+            Span::raw(app.say(key.help)),
+        ])
+    });
+    let mut lines: Vec<Line<'_>> = shown.collect();
+    // Two columns where the window is low.
+    let room = usize::from(area.height.saturating_sub(5));
+    if lines.len() > room {
+        let half = lines.len().div_ceil(2);
+        let right = lines.split_off(half);
+        let column = usize::from(area.width) / 2 - 2;
+        for (line, more) in lines.iter_mut().zip(right) {
+            let gap = column.saturating_sub(line.width());
+            line.spans.push(Span::raw(" ".repeat(gap)));
+            line.spans.extend(more.spans);
+        }
+    }
+    lines.push(Line::default());
+    lines.push(Line::styled(
+        format!(" {}", app.say(Word::FilterHelp)),
+        app.theme.faint,
+    ));
+    let widest = lines.iter().map(Line::width).max().unwrap_or(0) + 3;
+    let place = centred(area, widest, lines.len() + 2);
+    frame.render_widget(Clear, place);
+    let title = format!(" {} ", app.say(Word::Help));
+    let block = Block::bordered().title(title).border_style(app.theme.faint);
+    frame.render_widget(Paragraph::new(lines).block(block), place);
+}
+
+fn centred(area: Rect, width: usize, height: usize) -> Rect {
+    let fit = |wanted: usize, room: u16| u16::try_from(wanted).unwrap_or(room).min(room);
+    let (width, height) = (fit(width, area.width), fit(height, area.height));
+    Rect {
+        x: area.x + (area.width - width) / 2,
+        y: area.y + (area.height - height) / 2,
+        width,
+        height,
+    }
+}
+
+/// Blanks up to a width as a terminal counts it, or cut to it with an ellipsis.
+fn fit(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return pad(text, width);
+    }
+    let mut out = String::new();
+    let mut used = 0;
+    for c in text.chars() {
+        let wide = c.width().unwrap_or(0);
+        if used + wide + 1 > width {
+            break;
+        }
+        out.push(c);
+        used += wide;
+    }
+    if width > 0 {
+        out.push('…');
+    }
+    pad(&out, width)
+}
+
+fn pad(text: &str, width: usize) -> String {
+    let missing = width.saturating_sub(text.width());
+    format!("{text}{}", " ".repeat(missing))
+}
+
+/// An age as people say it.
+fn age(ms: i64) -> String {
+    let seconds = ms.max(0) / 1_000;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..86_400 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// A number as people read it.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            out.push('\u{2009}');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_fit_by_what_a_terminal_shows() {
+        assert_eq!(fit("火锅火锅", 5), "火锅…");
+        assert_eq!(fit("火锅火锅", 6), "火锅… ");
+        assert_eq!(fit("火锅", 6), "火锅  ");
+        assert_eq!(fit("🐼🐼", 3), "🐼…");
+        assert_eq!((fit("ab", 1).as_str(), fit("ab", 0).as_str()), ("…", ""));
+    }
+
+    #[test]
+    fn ages_and_numbers_are_short() {
+        let ages = [-5, 59_999, 60_000, 3_600_000, 90_000_000].map(age);
+        assert_eq!(ages, ["0 s", "59 s", "1 min", "1 h", "1 d"]);
+        assert_eq!(grouped(1_234_567), "1\u{2009}234\u{2009}567");
+    }
+}
