@@ -6,7 +6,7 @@ use super::draft::{Scratch, folder_of};
 use super::erasures::{self, Erasure};
 use super::keys::Keys;
 use super::problems::{bundle_problem, does_not_verify, newer, not_kept, older, unusable};
-use super::settle::Unpacked;
+use super::settle::{Again, Prepared, Unpacked};
 use super::{Progress, RESTORE, file};
 use crate::audit::checkpoint::{Checkpoint, CheckpointError};
 use crate::audit::note::{NoteError, SignedNote, VerifierKey};
@@ -68,10 +68,10 @@ pub struct Restored {
     pub keys_ms: i64,
     /// Whether the keys are those of a later backup.
     pub newer_keys: bool,
-    /// Actors of which something was erased again because its salt is not among the keys.
-    pub erased_by_keys: u64,
-    /// Erasures that were replayed from the file.
-    pub replayed: u64,
+    /// What was erased again because its salt is not among the keys.
+    pub erased_by_keys: Vec<Again>,
+    /// What was erased again because a row of the file says so.
+    pub replayed: Vec<Again>,
     /// Erasures in the file that the snapshot knew already, or whose actor it does not have.
     pub passed_over: u64,
 }
@@ -102,8 +102,8 @@ impl From<Problem> for Fault {
 }
 
 impl Restore {
-    /// Puts it back. Until this answers there is no folder at its place.
-    pub async fn run(self, progress: Box<Progress<'static>>) -> Result<Restored, Problem> {
+    /// Unpacks and checks it. There is no folder at its place before [`Prepared::finish`] made it one.
+    pub async fn prepare(self, progress: Box<Progress<'static>>) -> Result<Prepared, Problem> {
         vacant(&self.dir)?;
         let unpacking = tokio::task::spawn_blocking(move || self.unpacked(progress));
         let unpacked = unpacking.await.unwrap_or_else(|ended| {
@@ -114,7 +114,7 @@ impl Restore {
                 "run it again",
             ))
         })?;
-        unpacked.finish().await
+        unpacked.prepared().await
     }
 
     /// All of it on the disk and checked, in a folder nobody looks for.
@@ -262,8 +262,8 @@ impl Restore {
             let kept_number = numbered(&read)
                 .ok_or_else(|| not_kept(&format!("it is of another log, {}", read.origin())))?;
             let head = self.head(ledger)?;
-            let had = head.origins.iter().any(|o| o.name == read.origin());
-            if kept_number <= number && !had {
+            let known_here = head.origins.iter().any(|o| o.name == read.origin());
+            if kept_number <= number && !known_here {
                 let why = "it is of another folder that was put back beside this one, ";
                 return Err(not_kept(&format!("{why}{}", read.origin())));
             }
