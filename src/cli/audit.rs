@@ -189,6 +189,10 @@ pub struct Filters {
     pub until: Option<When>,
 }
 
+/// A line has no room for it.
+const IDS: &str =
+    "With --json each event has its id, which `audit prove` and `audit statement` take.";
+
 /// Events read at a time.
 const PAGE: u32 = 1_000;
 
@@ -197,10 +201,14 @@ pub async fn run(cmd: AuditCmd, ctx: &Ctx) -> Result<(), Problem> {
     match cmd.verb {
         Verb::List { filters, limit } => {
             let log = Log::open(ctx, &filters, "list").await?;
-            match limit {
-                Some(limit) => log.newest(limit).await.map(|_| ()),
-                None => log.from(0).await.map(|_| ()),
+            let next = match limit {
+                Some(limit) => log.newest(limit).await?,
+                None => log.from(0).await?,
+            };
+            if next > 0 && !ctx.out.is_json() {
+                ctx.out.note(IDS);
             }
+            Ok(())
         }
         Verb::Statement { event_id } => statement(ctx, event_id).await,
         Verb::Checkpoint { out } => sealed::checkpoint(ctx, out.as_deref()).await,
@@ -369,6 +377,19 @@ fn print(event: &Value, out: Out) -> Result<(), Problem> {
     } else {
         out.painted(&line::of(event, out))
     }
+}
+
+/// What stands in the way of a file that somebody named, and not of the data folder.
+fn unwritable(problem: Problem) -> Problem {
+    if problem.code != "agentkeys.folder.not_writable" {
+        return problem;
+    }
+    Problem::new(
+        Exit::Failed,
+        "agentkeys.file.unwritable",
+        problem.cause,
+        "name a file in a folder you may write, on a disk with room",
+    )
 }
 
 /// The id of an actor named by alias or id.

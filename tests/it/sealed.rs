@@ -558,3 +558,27 @@ fn a_kept_checkpoint_of_nowhere_is_not_gone_on_from() {
         Some(0)
     );
 }
+
+#[test]
+fn nothing_but_a_file_gives_way_to_what_is_written() {
+    let house = House::demo();
+    let first = house.events(&[])[0]["event_id"].clone();
+    let pipe = house.temp.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let out = pipe.to_str().unwrap();
+    for verb in [
+        &["audit", "checkpoint"][..],
+        &["audit", "export"],
+        &["audit", "prove", first.as_str().unwrap()],
+    ] {
+        let output = house.run(&[verb, &["--out", out]].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            said.contains("agentkeys.file.not_a_file"),
+            "{verb:?} {said}"
+        );
+        let kind = pipe.symlink_metadata().unwrap().file_type();
+        assert!(std::os::unix::fs::FileTypeExt::is_fifo(&kind), "{verb:?}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Snapshots and keys that are not what was written, and logs that are not what was signed.
 
 use super::{Pair, arg, entries};
-use crate::it::support::House;
+use crate::it::support::{House, Server, send};
 use agentkeys::authority::keys::RootKey;
 use serde_json::Value;
 use std::io::Read as _;
@@ -284,6 +284,37 @@ fn two_folders_of_one_snapshot_are_two_logs() {
     assert!(sealed["origin"].as_str().unwrap().contains(":log:3:"));
     assert_eq!(sealed["closed"], origin(&said));
     assert_eq!(one.ok(&["audit", "verify", "--log"])["verified"], true);
+}
+
+#[test]
+fn a_folder_that_was_copied_says_so() {
+    let warns = |server: &Server| {
+        let asked = server.http.get(format!("{}/readyz", server.operator));
+        let ready = send(asked).json();
+        assert_eq!(ready["ready"], true);
+        let checks = ready["checks"].as_array().unwrap().clone();
+        checks
+            .iter()
+            .any(|c| c["id"] == "place" && c["status"] == "warn")
+    };
+    // Nothing is written while it is copied.
+    let settings = [("AGENTKEYS_AUDIT_BATCH_SECONDS", "3600")];
+    let server = Server::over(House::demo(), &settings);
+    assert!(!warns(&server));
+    let server = server.again();
+    assert!(!warns(&server), "it is the same one");
+    let init = server.house.init.clone();
+    let temp = tempfile::tempdir().unwrap();
+    let other = House { temp, init };
+    copy(&server.house.dir(), &other.dir());
+    let other = Server::over(other, &[]);
+    other.logged("this folder was copied");
+    assert!(warns(&other));
+    assert!(!warns(&server));
+    // One that was put back is another log, and no copy.
+    let pair = Pair::of(&server.house, "monday");
+    let (third, _) = pair.restored(&server.house, &[]);
+    assert!(!warns(&Server::over(third, &[])));
 }
 
 fn copy(from: &Path, to: &Path) {
