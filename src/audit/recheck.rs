@@ -235,7 +235,7 @@ impl Recheck {
         for place in self.frontier.size()..self.head.swept.min(stop) {
             let Some(leaf) = level0.get(at(place, first)) else {
                 let cause = format!(
-                    "the body of entry {place} was pruned, and its hash is not there either"
+                    "the body of entry seq {place} was pruned, and its hash is not there either"
                 );
                 return self.fail(What::Tile, place, cause);
             };
@@ -263,7 +263,7 @@ impl Recheck {
                 .get(at(place, first))
                 .filter(|_| place < self.head.integrated);
             if stored.is_some_and(|stored| *stored != leaf) && self.failure.is_none() {
-                let cause = format!("entry {place} is not the one the stored tree has");
+                let cause = format!("entry seq {place} is not the one the stored tree has");
                 self.fail(What::Entry, place, cause);
                 self.pending = Pending::Leaf;
             } else if let Err((what, cause)) = self.look_at(place, &row) {
@@ -277,17 +277,20 @@ impl Recheck {
     fn in_place(&self, place: u64, seq: i64) -> Result<(), (What, u64, String)> {
         match u64::try_from(seq) {
             Ok(seq) if seq == place && place < self.head.size => Ok(()),
-            Ok(seq) if seq > place => {
-                Err((What::Missing, place, format!("entry {place} is missing")))
-            }
+            Ok(seq) if seq > place => Err((
+                What::Missing,
+                place,
+                format!("entry seq {place} is missing"),
+            )),
             Ok(seq) if seq == place => {
                 let counted = self.head.size;
-                let cause = format!("entry {place} is there, and the log counts only {counted}");
+                let cause =
+                    format!("entry seq {place} is there, and the log counts only {counted}");
                 Err((What::Extra, place, cause))
             }
             found => {
                 let cause =
-                    format!("a row for entry {seq} is there twice, or although it was pruned");
+                    format!("a row for entry seq {seq} is there twice, or although it was pruned");
                 Err((What::Extra, found.unwrap_or(0), cause))
             }
         }
@@ -334,7 +337,7 @@ impl Recheck {
                 let newest = self.newest_ms.filter(|_| self.good_at_since.is_some());
                 if newest.is_some_and(|ms| row.ts_ms < ms.saturating_sub(BACK_DATED_MS)) {
                     let cause = format!(
-                        "entry {place} came after the kept checkpoint and claims to be from before \
+                        "entry seq {place} came after the kept checkpoint and claims to be from before \
                          what that had signed"
                     );
                     return Err((What::BackDated, cause));
@@ -399,8 +402,8 @@ impl Recheck {
         }
         if !matches {
             let cause = format!(
-                "the log is not the one that was signed: somewhere from entry {} on, and before \
-                 entry {}, it was changed together with its tree",
+                "the log is not the one that was signed: somewhere from entry seq {} on, and before \
+                 entry seq {}, it was changed together with its tree",
                 self.good, stored.size
             );
             self.fail(What::Fork, self.good, cause);
@@ -470,11 +473,11 @@ impl Recheck {
         if rows_hold {
             failure.what = What::Tile;
             failure.cause = format!(
-                "the stored tree has another hash for entry {entry}, which itself is the one that \
+                "the stored tree has another hash for entry seq {entry}, which itself is the one that \
                  was signed"
             );
         } else {
-            failure.cause = format!("entry {entry} is not the one that was signed");
+            failure.cause = format!("entry seq {entry} is not the one that was signed");
         }
     }
 
@@ -486,8 +489,8 @@ impl Recheck {
         }
         if self.failure.is_none() {
             let cause = format!(
-                "the log is not a continuation of the kept checkpoint: somewhere from entry {} on, \
-                 and before entry {}, it is another",
+                "the log is not a continuation of the kept checkpoint: somewhere from entry seq {} on, \
+                 and before entry seq {}, it is another",
                 self.good,
                 kept.size()
             );
@@ -526,11 +529,13 @@ impl Recheck {
                 let (what, cause) = if there == self.head.size {
                     (
                         What::Truncated,
-                        format!("the log ends before entry {there}, and the stored tree goes on"),
+                        format!(
+                            "the log ends before entry seq {there}, and the stored tree goes on"
+                        ),
                     )
                 } else {
                     let cause =
-                        format!("the stored tree is said to end at entry {there}, and goes on");
+                        format!("the stored tree is said to end at entry seq {there}, and goes on");
                     (What::Tile, cause)
                 };
                 return self.fail(what, there, cause);

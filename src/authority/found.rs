@@ -71,7 +71,7 @@ pub async fn found(
     let policy =
         serde_json::to_string(&source).map_err(|e| FoundingError::Policy(e.to_string()))?;
     let address = wallet.address().to_string();
-    let log = log_origin(issuer, 1);
+    let log = first_origin(issuer);
     let effects = vec![
         Effect::AddKey(signing_key(purpose::CAP, root, entropy, now_ms)?),
         Effect::AddKey(signing_key(purpose::ACTOR_JWT, root, entropy, now_ms)?),
@@ -135,7 +135,7 @@ pub async fn complete(
         }
         let mut effects = Vec::new();
         let key = if purpose == purpose::LOG {
-            let origin = log_origin(issuer, 1);
+            let origin = first_origin(issuer);
             let key = log_key(&origin.name, root, entropy, now_ms);
             let at_ms = now_ms;
             effects.push(Effect::BeginLog { origin, at_ms });
@@ -194,12 +194,36 @@ pub fn signing_key(
         .map_err(|e| FoundingError::Key(e.to_string()))
 }
 
-/// The name the log is signed under: of this instance, and of how often it began anew.
-pub fn log_origin(issuer: &str, number: u32) -> LogOrigin {
+/// The name the log is first signed under: of this instance.
+pub fn first_origin(issuer: &str) -> LogOrigin {
+    LogOrigin {
+        number: 1,
+        name: format!("{issuer}:log:1"),
+    }
+}
+
+/// A name the log goes on under: of this instance, of how often it began anew, and of nothing else.
+/// Two folders that were put back from one snapshot are two logs, so `random` tells them apart: under
+/// one name their checkpoints would be a fork.
+pub fn next_origin(issuer: &str, number: u32, random: [u8; 8]) -> LogOrigin {
     LogOrigin {
         number,
-        name: format!("{issuer}:log:{number}"),
+        name: format!("{issuer}:log:{number}:{}", hex::encode(random)),
     }
+}
+
+/// How often the log of an instance had begun anew under a name; none for another's name. Older
+/// programs gave later names no random part.
+pub fn origin_number(issuer: &str, name: &str) -> Option<u32> {
+    let rest = name.strip_prefix(issuer)?.strip_prefix(":log:")?;
+    let (digits, random) = match rest.split_once(':') {
+        Some((digits, random)) => (digits, Some(random)),
+        None => (rest, None),
+    };
+    let number: u32 = digits.parse().ok()?;
+    let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    let random = random.is_none_or(|r| r.len() == 16 && r.bytes().all(is_hex));
+    (number > 0 && number.to_string() == digits && random).then_some(number)
 }
 
 /// A new key that signs the log under an origin, sealed for its ring. Its id there is its public
@@ -240,4 +264,32 @@ pub(super) fn fresh(prefix: &str, now_ms: i64, entropy: &dyn Entropy) -> String 
     let millis = u64::try_from(now_ms).unwrap_or(0);
     let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
     format!("{prefix}_{}", uuid.simple())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_the_log_says_how_often_it_began_anew() {
+        let next = next_origin("ak:1", 2, [0xa5; 8]);
+        assert_eq!(next.name, "ak:1:log:2:a5a5a5a5a5a5a5a5");
+        let number = |name: &str| origin_number("ak:1", name);
+        assert_eq!(number(&first_origin("ak:1").name), Some(1));
+        assert_eq!(number(&next.name), Some(2));
+        assert_eq!(number("ak:1:log:2"), Some(2));
+        for other in [
+            "ak:2:log:1",
+            "ak:1:log:0",
+            "ak:1:log:02",
+            "ak:1:log:+2",
+            "ak:1:log:2:",
+            "ak:1:log:2:a5a5",
+            "ak:1:log:2:A5A5A5A5A5A5A5A5",
+            "ak:1:log:2:a5a5a5a5a5a5a5a5:1",
+            "ak:1:log:4294967296",
+        ] {
+            assert_eq!(number(other), None, "{other}");
+        }
+    }
 }

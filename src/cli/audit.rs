@@ -191,6 +191,10 @@ pub struct Filters {
     pub until: Option<When>,
 }
 
+/// A line has no room for it.
+const IDS: &str =
+    "With --json each event has its id, which `audit prove` and `audit statement` take.";
+
 /// Events read at a time.
 const PAGE: u32 = 1_000;
 
@@ -200,10 +204,14 @@ pub async fn run(cmd: AuditCmd, ctx: &Ctx) -> Result<(), Problem> {
         Verb::List { filters, limit } => {
             let log = Log::open(ctx, &filters, "list").await?;
             let mut lines = log.lines();
-            match limit {
-                Some(limit) => log.newest(&mut lines, limit).await.map(|_| ()),
-                None => log.from(&mut lines, 0).await.map(|_| ()),
+            let next = match limit {
+                Some(limit) => log.newest(&mut lines, limit).await?,
+                None => log.from(&mut lines, 0).await?,
+            };
+            if next > 0 && !ctx.out.is_json() {
+                ctx.out.note(IDS);
             }
+            Ok(())
         }
         Verb::Statement { event_id } => statement(ctx, event_id).await,
         Verb::Checkpoint { out } => sealed::checkpoint(ctx, out.as_deref()).await,
@@ -397,6 +405,19 @@ async fn give(to: &mut impl Sink, events: Vec<Value>) -> Result<u64, Problem> {
         to.event(event).await?;
     }
     Ok(next)
+}
+
+/// What stands in the way of a file that somebody named, and not of the data folder.
+fn unwritable(problem: Problem) -> Problem {
+    if problem.code != "agentkeys.folder.not_writable" {
+        return problem;
+    }
+    Problem::new(
+        Exit::Failed,
+        "agentkeys.file.unwritable",
+        problem.cause,
+        "name a file in a folder you may write, on a disk with room",
+    )
 }
 
 /// The id of an actor named by alias or id.

@@ -120,19 +120,94 @@ pub(super) fn bar(ctx: &Ctx) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(0);
-    // The words are ours; one that is not understood would be shown as it is.
-    if let Ok(style) = ProgressStyle::with_template("{msg:8} {bar:30} {human_pos} of {human_len}") {
-        bar.set_style(style);
-    }
+    bar.set_style(style());
     bar
+}
+
+fn style() -> ProgressStyle {
+    // The words are ours; one that is not understood is no reason to stop.
+    ProgressStyle::with_template("{msg:8} {bar:30} {human_pos} of {human_len}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 /// What tells a bar how far it is.
 pub(super) fn told(bar: &ProgressBar) -> Box<Progress<'static>> {
     let bar = bar.clone();
     Box::new(move |what, at, of| {
+        // What was counted before this may be more than there is of this.
+        bar.set_position(0);
         bar.set_length(of);
         bar.set_position(at);
         bar.set_message(what.to_owned());
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use indicatif::{ProgressDrawTarget, TermLike};
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    /// A terminal that keeps what was shown.
+    #[derive(Debug, Clone, Default)]
+    struct Shown(Arc<Mutex<String>>);
+
+    impl TermLike for Shown {
+        fn width(&self) -> u16 {
+            80
+        }
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, s: &str) -> io::Result<()> {
+            self.write_str(s)
+        }
+        fn write_str(&self, s: &str) -> io::Result<()> {
+            let mut shown = self.0.lock().unwrap();
+            shown.push_str(s);
+            shown.push('\n');
+            Ok(())
+        }
+        fn clear_line(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_bar_never_counts_over_what_there_is() {
+        let shown = Shown::default();
+        let bar = ProgressBar::hidden();
+        bar.set_style(style());
+        bar.set_draw_target(ProgressDrawTarget::term_like_with_hz(
+            Box::new(shown.clone()),
+            255,
+        ));
+        let mut told = told(&bar);
+        for (what, at, of) in [("events", 700, 700), ("objects", 1, 3), ("keys", 0, 1)] {
+            told(what, at, of);
+        }
+        let shown = shown.0.lock().unwrap();
+        let counts = shown.lines().filter_map(|line| {
+            let (at, of) = line.trim().rsplit_once(" of ")?;
+            let at: u64 = at.rsplit(' ').next()?.parse().ok()?;
+            Some((at, of.parse::<u64>().ok()?))
+        });
+        let counts: Vec<(u64, u64)> = counts.collect();
+        assert!(counts.contains(&(700, 700)), "{shown}");
+        assert!(counts.iter().all(|(at, of)| at <= of), "{shown}");
+    }
 }

@@ -31,11 +31,22 @@ pub async fn passphrase(file: Option<&Path>, asked: Asked) -> Result<Secret<Stri
     let first = typed("Passphrase of the keys file: ").await?;
     if asked == Asked::New {
         let again = typed("The same again: ").await?;
-        if !same(first.expose().as_bytes(), again.expose().as_bytes()) {
-            return Err(unasked("the two passphrases differ"));
-        }
+        return once(first, &again);
     }
     Ok(first)
+}
+
+/// What was typed twice, if it was the same: a slip would be the passphrase otherwise.
+fn once(first: Secret<String>, again: &Secret<String>) -> Result<Secret<String>, Problem> {
+    if same(first.expose().as_bytes(), again.expose().as_bytes()) {
+        return Ok(first);
+    }
+    Err(Problem::new(
+        Exit::Usage,
+        "agentkeys.backup.passphrases_differ",
+        "the second passphrase is not the first; nothing was written",
+        "run it again, and type the same one twice",
+    ))
 }
 
 /// A terminal that does not show what is typed, until dropped: an interrupted command drops it too.
@@ -74,4 +85,20 @@ fn unasked(cause: &str) -> Problem {
         cause,
         "give --passphrase-file with a file of mode 0600",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_is_typed_twice_has_to_be_the_same() {
+        let typed = |text: &str| Secret::new(text.to_owned());
+        let one = once(typed("correct horse"), &typed("correct horse")).unwrap();
+        assert_eq!(one.expose(), "correct horse");
+        let problem = once(typed("correct horse"), &typed("correct house")).unwrap_err();
+        assert_eq!(problem.code, "agentkeys.backup.passphrases_differ");
+        assert!(problem.fix.contains("twice") && !problem.to_string().contains("horse"));
+    }
 }

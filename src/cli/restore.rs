@@ -7,7 +7,7 @@ use super::{Ctx, log_to_stderr};
 use crate::audit::note::SignedNote;
 use crate::audit::recheck::What;
 use crate::authority::event::rfc3339;
-use crate::folder::backup::{Erasure, Restore, Restored};
+use crate::folder::backup::{Again, Erasure, Prepared, Restore, Restored};
 use crate::problem::{Exit, Problem};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -44,9 +44,12 @@ pub struct RestoreCmd {
     #[arg(long, value_name = "K")]
     pub trust_key: Vec<String>,
     /// Rows of the log, one JSON object a line: every erasure among them that the snapshot does not
-    /// know is done again.
+    /// know is listed and, once that is confirmed, done again.
     #[arg(long, value_name = "FILE")]
     pub erasures: Option<PathBuf>,
+    /// Erase what the rows of --erasures say without asking.
+    #[arg(long, requires = "erasures")]
+    pub yes: bool,
 }
 
 /// Runs `restore`.
@@ -68,9 +71,11 @@ pub async fn run(cmd: RestoreCmd, ctx: &Ctx) -> Result<(), Problem> {
     };
     let given = restore.erasures.is_some();
     let bar = bar(ctx);
-    let restored = restore.run(told(&bar)).await;
+    let prepared = restore.prepare(told(&bar)).await;
     bar.finish_and_clear();
-    let restored = restored?;
+    let prepared = prepared?;
+    confirmed(ctx, &prepared, cmd.yes).await?;
+    let restored = prepared.finish().await?;
     let sealed = &restored.checkpoint;
     let next = next(&dir);
     let answer = json!({
@@ -81,13 +86,63 @@ pub async fn run(cmd: RestoreCmd, ctx: &Ctx) -> Result<(), Problem> {
         },
         "entries_lost": restored.lost, "checkpoint_unverified": restored.unverified,
         "erasures": {
-            "given": given, "replayed": restored.replayed, "passed_over": restored.passed_over,
-            "by_keys": restored.erased_by_keys,
+            "given": given, "replayed": restored.replayed.len(),
+            "passed_over": restored.passed_over, "by_keys": restored.erased_by_keys.len(),
+            "erased": erased(&restored).map(Again::to_json).collect::<Vec<_>>(),
         },
         "warnings": warnings(&restored, given), "next": next,
     });
     ctx.out
         .answer(&answer, || print(ctx, &answer, &restored, given))
+}
+
+/// Everything that was erased again.
+fn erased(restored: &Restored) -> impl Iterator<Item = &Again> {
+    restored.erased_by_keys.iter().chain(&restored.replayed)
+}
+
+/// Shows what the rows of erasures would erase, and asks: whoever can write that file could have made
+/// them up.
+async fn confirmed(ctx: &Ctx, prepared: &Prepared, yes: bool) -> Result<(), Problem> {
+    let due = prepared.due();
+    if due.is_empty() || yes {
+        return Ok(());
+    }
+    ctx.out
+        .note("These rows of --erasures are not in the snapshot, and nothing proves them:");
+    for again in due {
+        ctx.out.note(&format!("  {}", sentence(again)));
+    }
+    let word = format!("erase {}", due.len());
+    let question = format!("This erases what they name, for good. Type {word} to go on: ");
+    let cause = match super::ask::line(&question).await {
+        Ok(line) if line.trim() == word => return Ok(()),
+        Ok(_) => "something else was typed",
+        Err(cause) => cause,
+    };
+    Err(Problem::new(
+        Exit::Usage,
+        "agentkeys.restore.erasures_not_confirmed",
+        format!(
+            "nothing was put back: the file would erase {} times, and {cause}",
+            due.len()
+        ),
+        "look at the list above; add --yes if it is right, or take the wrong rows out",
+    ))
+}
+
+/// What is erased, whose, and who says so.
+fn sentence(again: &Again) -> String {
+    let mut what: Vec<&str> = again.namespaces.iter().map(|n| n.as_str()).collect();
+    if again.statements {
+        what.push("what was stated for the record");
+    }
+    let what = what.join(", ");
+    let by = match &again.replays {
+        Some(event) => format!("as {event} says"),
+        None => "whose salt is gone".to_owned(),
+    };
+    format!("{}: {what}, {by}", again.alias)
 }
 
 fn kept(path: &Path) -> Result<SignedNote, Problem> {
@@ -161,14 +216,18 @@ fn print(ctx: &Ctx, answer: &Value, restored: &Restored, given: bool) -> Result<
     if given {
         out.line(&format!(
             "{} erasures were done again, {} were known already or of nobody here",
-            restored.replayed, restored.passed_over
+            restored.replayed.len(),
+            restored.passed_over
         ))?;
     }
-    if restored.erased_by_keys > 0 {
+    if !restored.erased_by_keys.is_empty() {
         out.line(&format!(
             "of {} actors, what had been erased before the keys were written was erased again",
-            restored.erased_by_keys
+            restored.erased_by_keys.len()
         ))?;
+    }
+    for again in erased(restored) {
+        out.line(&format!("  {}", sentence(again)))?;
     }
     for warning in warnings(restored, given) {
         out.note(&format!("Note: {warning}."));

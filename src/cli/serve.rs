@@ -151,6 +151,10 @@ async fn http(cmd: ServeCmd, ctx: &Ctx) -> Result<(), Problem> {
     let relays = relays?;
     warn_of_endpoint(&config);
     let server = Server::bind(&folder, &options).await?;
+    if crate::folder::copied::mark(&folder.dir)? {
+        use crate::folder::copied::{COPIED, FIX};
+        tracing::warn!("{COPIED}; {FIX}");
+    }
     let pid = std::process::id();
     let (mcp, operator) = (&server.mcp_url, &server.operator_url);
     if ctx.out.is_json() {

@@ -10,12 +10,17 @@ mod anchor;
 mod begun;
 mod caps;
 mod certificates;
+pub(crate) mod copied;
 mod log_keys;
 mod owner;
+mod place;
 mod tokens;
 
 pub use begun::Begun;
 pub use owner::owned;
+use place::sweep;
+pub use place::write_private;
+pub(crate) use place::{Beside, replace_private};
 
 use crate::authority::found::{self, purpose};
 use crate::authority::identity::Omni;
@@ -314,60 +319,6 @@ fn root_key(dir: &Path, create: bool) -> Result<RootKey, Problem> {
     bytes
         .map(RootKey::new)
         .ok_or_else(|| broken("its root key is damaged; restore keys/root.key"))
-}
-
-/// Writes a new file that only its owner can read: all of it or, if a crash comes between, nothing.
-pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
-    // A link, unlike a rename, never takes the place of what somebody else put there.
-    place(path, bytes, |written| std::fs::hard_link(written, path))
-}
-
-/// The same in place of what is there.
-pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
-    place(path, bytes, |written| std::fs::rename(written, path))
-}
-
-/// How the names of files end that are not whole yet.
-const BESIDE: &str = "half-written";
-
-/// Removes what runs that were killed left beside its place.
-fn sweep(dir: &Path) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|end| end == BESIDE) {
-            std::fs::remove_file(path)?;
-        }
-    }
-    Ok(())
-}
-
-/// Writes a file beside its place, and puts it there when it is whole and durable.
-fn place(
-    path: &Path,
-    bytes: &[u8],
-    put: impl FnOnce(&Path) -> std::io::Result<()>,
-) -> Result<(), Problem> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut beside = path.to_owned().into_os_string();
-    // Nobody else's: two at the same moment must not write into one file.
-    beside.push(format!(".{}.{BESIDE}", std::process::id()));
-    let beside = PathBuf::from(beside);
-    let write = || {
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        put(&beside)
-    };
-    let written = write().map_err(|e| io(path, &e));
-    // After a rename it is gone already.
-    let _ = std::fs::remove_file(&beside);
-    written
 }
 
 /// Nothing longer is a token, or a file with one in it.

@@ -71,7 +71,7 @@ fn finding(id: &'static str, status: LogStatus, cause: impl Into<String>, fix: &
 
 fn in_place(failure: &Failure) -> String {
     match failure.first_bad {
-        Some(place) => format!("{} (first bad position: {place})", failure.cause),
+        Some(place) => format!("{} (first bad: entry seq {place})", failure.cause),
         None => failure.cause.clone(),
     }
 }

@@ -50,7 +50,7 @@ pub fn recheck(
 
 fn check(ledger: &mut Offline, against: &Against, progress: &mut impl FnMut(u64, u64)) -> Verdict {
     let unreadable = |place: u64, error: &rusqlite::Error| {
-        let cause = format!("the file cannot be read from entry {place} on: {error}");
+        let cause = format!("the file cannot be read from entry seq {place} on: {error}");
         Verdict::failed(Failure::new(What::Unreadable, Some(place), cause))
     };
     let head = match ledger.head() {

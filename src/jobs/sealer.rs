@@ -11,6 +11,7 @@ use crate::audit::checkpoint::{Checkpoint, CheckpointError, SignError};
 use crate::audit::note::{MAX_NOTE_BYTES, NoteError, SignedNote, VerifierKey};
 use crate::audit::tree::{Frontier, Tree, TreeError, leaf_hash};
 use crate::authority::calls::admin::AdminCall;
+use crate::authority::found;
 use crate::authority::keys::RootKey;
 use crate::authority::ports::{
     Clock, KeptCheckpoint, Later, Lease, LedgerError, LogOrigin, LogState, SealedLog,
@@ -350,7 +351,7 @@ impl Sealer {
     /// not matter here: to go on under another name is always honest.
     async fn is_ahead(&self, kept: &Checkpoint, state: &LogState) -> Result<bool, SealError> {
         if kept.origin() != state.origin.name {
-            return Ok(is_later(kept.origin(), &state.origin));
+            return Ok(self.later(kept.origin(), &state.origin).is_some());
         }
         if kept.size() > state.integrated {
             return Ok(true);
@@ -371,13 +372,20 @@ impl Sealer {
         stored.map(|_| true)
     }
 
+    /// The number of a name that this log went on under after `origin`, or beside it: a copy that was
+    /// put back as well.
+    fn later(&self, name: &str, origin: &LogOrigin) -> Option<u32> {
+        let number = found::origin_number(self.authority.issuer(), name)?;
+        (number >= origin.number && name != origin.name).then_some(number)
+    }
+
     async fn restart(&self, origin: &LogOrigin, kept: &Checkpoint) -> Result<(), SealError> {
         tracing::error!(
             closed = origin.name,
             "the log does not contain what was signed of it: it was put back from an older copy, \
              or changed; it goes on under another name"
         );
-        let newest = later(kept.origin(), origin).unwrap_or(origin.number);
+        let newest = self.later(kept.origin(), origin).unwrap_or(origin.number);
         let Some(number) = newest.checked_add(1) else {
             return Err(self.unkept(format!("{} is no name of this log", kept.origin())));
         };
@@ -436,17 +444,6 @@ impl Sealer {
         let kept = crate::folder::replace_private(&self.kept, text.as_bytes());
         kept.map_err(|problem| self.unkept(problem.cause))
     }
-}
-
-/// The number of an origin that is a later one of the same log.
-fn later(name: &str, origin: &LogOrigin) -> Option<u32> {
-    let base = origin.name.strip_suffix(&origin.number.to_string())?;
-    let number: u32 = name.strip_prefix(base)?.parse().ok()?;
-    (number > origin.number).then_some(number)
-}
-
-fn is_later(name: &str, origin: &LogOrigin) -> bool {
-    later(name, origin).is_some()
 }
 
 /// Where a folder keeps its last checkpoint beside the ledger.

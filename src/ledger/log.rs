@@ -142,6 +142,13 @@ impl SealedLog for SqliteLedger {
         })
     }
 
+    fn origin(&self, number: u32) -> Later<'_, Result<Option<LogOrigin>, LedgerError>> {
+        self.look(move |c| {
+            let sql = "SELECT number, name FROM log_origin WHERE number = ?1";
+            rows::one(c, sql, [number], named)
+        })
+    }
+
     fn checkpoint(
         &self,
         origin: u32,
@@ -184,15 +191,17 @@ pub(super) fn counts(c: &Connection) -> Result<[u64; 4]> {
     rows::one(c, sql, [], numbers)?.ok_or_else(|| rows::broken("log head"))
 }
 
+fn named(r: &mut Columns<'_, '_>) -> Result<LogOrigin> {
+    Ok(LogOrigin {
+        number: r.take()?,
+        name: r.take()?,
+    })
+}
+
 pub(super) fn state(c: &Connection) -> Result<LogState> {
     let [integrated, pruned, swept, size] = counts(c)?;
     let sql = "SELECT number, name FROM log_origin ORDER BY number DESC LIMIT 1";
-    let origin = rows::one(c, sql, [], |r| {
-        Ok(LogOrigin {
-            number: r.take()?,
-            name: r.take()?,
-        })
-    })?;
+    let origin = rows::one(c, sql, [], named)?;
     Ok(LogState {
         origin: origin.ok_or_else(|| rows::broken("log origin"))?,
         size,

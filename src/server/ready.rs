@@ -77,12 +77,14 @@ impl Reading {
 pub(super) async fn readings(app: &Arc<App>) -> Vec<Reading> {
     let state = app.authority.log_state().await;
     let dir = app.dir.clone();
-    let probed = tokio::task::spawn_blocking(move || (objects(&dir), disk(&dir))).await;
-    let (objects, disk) = probed.unwrap_or_else(|error| {
+    let probed =
+        tokio::task::spawn_blocking(move || (objects(&dir), disk(&dir), copied(&dir))).await;
+    let (objects, disk, copied) = probed.unwrap_or_else(|error| {
         let broken = |id| Reading::new(id, Status::Failed, error.to_string(), "restart the server");
-        (broken("objects"), broken("disk"))
+        (broken("objects"), broken("disk"), None)
     });
     let mut readings = vec![ledger(&state), objects, disk];
+    readings.extend(copied);
     if let Ok(state) = &state {
         readings.push(audit(app, state).await);
         if app.anchor == AnchorKind::Evm {
@@ -124,6 +126,12 @@ fn objects(dir: &Path) -> Reading {
             "make room on the disk, or give the folder back to the user who runs the server",
         ),
     }
+}
+
+/// Only where there is something to say: two servers may sign as one log.
+fn copied(dir: &Path) -> Option<Reading> {
+    use crate::folder::copied::{COPIED, FIX, is_copy};
+    is_copy(dir).then(|| Reading::new("place", Status::Warn, COPIED, FIX))
 }
 
 fn disk(dir: &Path) -> Reading {

@@ -326,7 +326,7 @@ fn a_store_that_was_put_back_goes_on_under_another_name() {
     copy(backup.path(), &house.dir());
     let third = house.ok(&["audit", "checkpoint"]);
     assert!(
-        third["origin"].as_str().unwrap().ends_with(":log:3"),
+        third["origin"].as_str().unwrap().contains(":log:3:"),
         "{third}"
     );
     assert_eq!(house.events(&["--tool", "audit.restart"]).len(), 1);
@@ -557,4 +557,28 @@ fn a_kept_checkpoint_of_nowhere_is_not_gone_on_from() {
         house.run(&["audit", "verify", "--log"]).status.code(),
         Some(0)
     );
+}
+
+#[test]
+fn nothing_but_a_file_gives_way_to_what_is_written() {
+    let house = House::demo();
+    let first = house.events(&[])[0]["event_id"].clone();
+    let pipe = house.temp.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let out = pipe.to_str().unwrap();
+    for verb in [
+        &["audit", "checkpoint"][..],
+        &["audit", "export"],
+        &["audit", "prove", first.as_str().unwrap()],
+    ] {
+        let output = house.run(&[verb, &["--out", out]].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            said.contains("agentkeys.file.not_a_file"),
+            "{verb:?} {said}"
+        );
+        let kind = pipe.symlink_metadata().unwrap().file_type();
+        assert!(std::os::unix::fs::FileTypeExt::is_fifo(&kind), "{verb:?}");
+    }
 }

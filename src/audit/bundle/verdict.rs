@@ -180,7 +180,7 @@ impl Verdict {
         };
         let log = proof.checkpoint.origin();
         let mut proved = vec![format!(
-            "{} entry {} of the {} entries of the log {log}, byte for byte",
+            "{} entry seq {} among the first {} entries of the log {log}, byte for byte",
             proof.event(),
             proof.seq,
             proof.checkpoint.size()

@@ -24,7 +24,7 @@ impl Recheck {
     /// Where the log ends, and where it would if nothing had been removed.
     fn ends(&mut self, end: &End) {
         let there = self.frontier.size();
-        let missing = |what: String| format!("the log ends before entry {there}, and {what}");
+        let missing = |what: String| format!("the log ends before entry seq {there}, and {what}");
         if let Some(beyond) = self.beyond.take().or_else(|| end.beyond.clone()) {
             let (what, cause) = match self.open(&beyond) {
                 Ok(_) => (
@@ -104,9 +104,10 @@ impl Recheck {
         };
         let pinned = |key: &VerifierKey| self.trusted.contains(key);
         if !self.trusted.is_empty() && !newest.signers.iter().any(pinned) {
-            let (whose, size) = (newest.signers.first(), newest.checkpoint.size());
+            let whose = newest.signers.first();
+            let last = newest.checkpoint.size().saturating_sub(1);
             let cause = format!(
-                "entries from {} to {size} are signed as {} by key {}, which is not a trusted one",
+                "the entries from seq {} to seq {last} are signed as {} by key {}, which is not a trusted one",
                 self.good,
                 newest.checkpoint.origin(),
                 whose.map(VerifierKey::fingerprint).unwrap_or_default()
@@ -121,7 +122,7 @@ impl Recheck {
             return failure;
         };
         let cause = format!(
-            "the store was put back from an older copy, somewhere between entry {} and entry {}, \
+            "the store was put back from an older copy, somewhere between entry seq {} and entry seq {}, \
              which says so itself: it names the {} entries that were signed before as {} and are no \
              longer all there",
             self.good,

@@ -30,14 +30,15 @@ pub(super) enum Says {
 /// Checks a row against its envelope: the feed's filters believe the columns.
 pub(super) fn check(place: u64, row: &Row<'_>) -> Result<Seen, (What, String)> {
     let column = |name: &str| {
-        let cause = format!("the column {name} of entry {place} does not say what the entry says");
+        let cause =
+            format!("the column {name} of entry seq {place} does not say what the entry says");
         Err((What::Column, cause))
     };
     if let Some(name) = row.malformed {
         return column(name);
     }
     let Some(seen) = peek(row.envelope) else {
-        let cause = format!("entry {place} is not an event as this log writes them");
+        let cause = format!("entry seq {place} is not an event as this log writes them");
         return Err((What::Form, cause));
     };
     let stranger = *seen.actor_omni == [0; 32];
@@ -58,7 +59,7 @@ pub(super) fn check(place: u64, row: &Row<'_>) -> Result<Seen, (What, String)> {
     }
     let seconds = u64::try_from(row.ts_ms / 1_000).unwrap_or(0);
     if seen.ts_unix != seconds {
-        let cause = format!("entry {place} says two different times");
+        let cause = format!("entry seq {place} says two different times");
         return Err((What::Form, cause));
     }
     Ok(Seen {

@@ -203,7 +203,7 @@ fn the_sentence_says_what_holds_and_what_does_not() {
     assert_eq!(said["first_bad"], 2);
     assert_eq!(
         said["sentence"],
-        "not proved: entry 2 is not the one that was signed"
+        "not proved: entry seq 2 is not the one that was signed"
     );
 }
 

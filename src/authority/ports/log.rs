@@ -72,6 +72,8 @@ pub struct Lease<'a> {
 pub trait SealedLog: AnchorLog + Send + Sync {
     /// How far the log and its tree are, all of one moment.
     fn log_state(&self) -> Later<'_, Result<LogState, LedgerError>>;
+    /// The name of this number; none that it never had.
+    fn origin(&self, number: u32) -> Later<'_, Result<Option<LogOrigin>, LedgerError>>;
     /// The exact bytes of at most `most` events from a place on, without a gap.
     fn envelopes(&self, from: u64, most: u32) -> Later<'_, Result<Vec<Vec<u8>>, LedgerError>>;
     /// Those of these tiles that are there.

@@ -1,10 +1,11 @@
 //! Events for a spreadsheet or another program.
 
-use super::{Filters, Log, PAGE};
+use super::{Filters, Log, PAGE, unwritable};
 use crate::authority::event::columns;
 use crate::authority::ports::EventFilter;
 use crate::cli::Ctx;
 use crate::cli::out::CLOSED;
+use crate::folder::Beside;
 use crate::problem::{Exit, Problem};
 use clap::ValueEnum;
 use indicatif::ProgressBar;
@@ -35,18 +36,15 @@ pub(super) async fn run(
             .map(|_| ());
     };
     // Beside its place until it is whole: an export that was cut off is none.
-    let folder = file.parent().filter(|f| *f != Path::new(""));
-    let beside = tempfile::NamedTempFile::new_in(folder.unwrap_or_else(|| Path::new(".")));
-    let beside = beside.map_err(|e| unwritten(&e))?;
+    let beside = Beside::of(file).map_err(unwritable)?;
     let bar = if std::io::stderr().is_terminal() && !ctx.out.is_json() {
         ProgressBar::new_spinner()
     } else {
         ProgressBar::hidden()
     };
-    let events = write(&log, format, beside.as_file(), &bar).await?;
+    let events = write(&log, format, beside.file(), &bar).await?;
     bar.finish_and_clear();
-    beside.as_file().sync_all().map_err(|e| unwritten(&e))?;
-    beside.persist(file).map_err(|e| unwritten(&e.error))?;
+    beside.replace().map_err(unwritable)?;
     let shown = file.display().to_string();
     let answer = json!({"file": shown, "events": events});
     ctx.out.answer(&answer, || {

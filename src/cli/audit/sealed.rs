@@ -1,6 +1,7 @@
 //! Sealing the log by hand, and proofs to carry away.
 
 use super::anchors::{NOT_ON_A_CHAIN, line};
+use super::unwritable;
 use crate::authority::Call;
 use crate::authority::calls::admin::AdminCall;
 use crate::authority::sealed::{NotProved, Signed, tell_anchor};
@@ -52,7 +53,7 @@ pub(super) async fn checkpoint(ctx: &Ctx, out: Option<&Path>) -> Result<(), Prob
     let folder = ctx.open().await?;
     let sealed = seal(&folder).await?;
     if let Some(file) = out {
-        replace_private(file, sealed.note.to_string().as_bytes())?;
+        replace_private(file, sealed.note.to_string().as_bytes()).map_err(unwritable)?;
     }
     let newest = folder.authority.last_checkpoint().await?;
     let key = folder.authority.signer(&sealed.note).await?;
@@ -116,15 +117,17 @@ pub(super) async fn prove(ctx: &Ctx, event: &str, out: Option<&Path>) -> Result<
     let Some(file) = out else {
         return text.lines().try_for_each(crate::cli::out::write_line);
     };
-    replace_private(file, text.as_bytes())?;
+    replace_private(file, text.as_bytes()).map_err(unwritable)?;
     let shown = file.display().to_string();
     let answer = json!({
         "event_id": event, "seq": bundle.seq, "file": shown,
         "keys": bundle.keys.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
     ctx.out.answer(&answer, || {
-        ctx.out
-            .line(&format!("event {} is proved in {shown}", bundle.seq))?;
+        ctx.out.line(&format!(
+            "event {event}, seq {}, is proved in {shown}",
+            bundle.seq
+        ))?;
         ctx.out.next(&format!("agentkeys audit verify {shown}"));
         Ok(())
     })
@@ -142,7 +145,7 @@ pub(super) async fn prune(ctx: &Ctx, before: When) -> Result<(), Problem> {
     ctx.out.answer(&answer, || {
         let (pruned, first) = (&answer["pruned"], &answer["first_kept"]);
         ctx.out.line(&format!(
-            "{pruned} events before {} have lost their bodies; the log begins at {first} now",
+            "{pruned} events before {} have lost their bodies; the first that is whole is seq {first}",
             operate::text(&answer, "before")
         ))?;
         ctx.out

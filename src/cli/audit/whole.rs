@@ -26,7 +26,7 @@ pub(super) fn run(
 
 pub(super) fn problem(failure: &Failure) -> Problem {
     let place = failure.first_bad;
-    let place = place.map_or(String::new(), |place| format!(" from entry {place} on"));
+    let place = place.map_or(String::new(), |place| format!(" from entry seq {place} on"));
     Problem::new(
         Exit::AuditInvalid,
         failure.what.code(),

@@ -4,11 +4,15 @@ use crate::authority::identity::Omni;
 use crate::authority::words::Namespace;
 use crate::problem::{Exit, Problem};
 use serde_json::Value;
+use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
 /// What the row of an erasure is called.
 pub(super) const TOOL: &str = "memory.erase";
+
+/// How a row may end.
+const VERDICTS: [&str; 4] = ["accept", "deny", "ask_parent", "error"];
 
 /// No row of ours is longer.
 const MAX_LINE: u64 = 1024 * 1024;
@@ -79,7 +83,8 @@ impl Erasure {
         let opened = std::fs::File::open(path);
         let opened = opened.map_err(|error| unusable(format!("{shown}: {error}")))?;
         let mut from = BufReader::new(opened);
-        let mut found = Vec::new();
+        let mut found: Vec<Self> = Vec::new();
+        let mut seen = HashMap::new();
         let mut line = Vec::new();
         for number in 1_u64.. {
             line.clear();
@@ -96,8 +101,22 @@ impl Erasure {
             if !row.is_object() || row.get("tool").is_none() {
                 return Err(here("it is no row of the log"));
             }
-            if let Some(erasure) = Self::of(&row) {
-                found.push(erasure.map_err(here)?);
+            let verdict = row["verdict"].as_str().unwrap_or_default();
+            if row["tool"] == TOOL && !VERDICTS.contains(&verdict) {
+                return Err(here("it does not say whether it was done"));
+            }
+            let Some(erasure) = Self::of(&row) else {
+                continue;
+            };
+            let erasure = erasure.map_err(here)?;
+            match seen.get(&erasure.event_id) {
+                None => {
+                    seen.insert(erasure.event_id.clone(), found.len());
+                    found.push(erasure);
+                }
+                Some(&at) if found.get(at) == Some(&erasure) => {}
+                // Believing the first would let a made-up line hide a real one.
+                Some(_) => return Err(here("an earlier line says another thing of this event")),
             }
             if found.len() > MAX_ERASURES {
                 return Err(here("there are too many"));
@@ -149,7 +168,20 @@ mod tests {
         let other = json!({"tool": "vendor.create"});
         std::fs::write(&path, format!("{other}\n{good}\n\n")).unwrap();
         assert_eq!(Erasure::all_in(&path).unwrap().len(), 1);
-        for bad in ["event_id,seq\n", "[]\n", "{}\n", "{\"tool\":"] {
+        // The same row twice is one.
+        std::fs::write(&path, format!("{good}\n{good}\n")).unwrap();
+        assert_eq!(Erasure::all_in(&path).unwrap().len(), 1);
+        let other = row(&json!({"namespaces": ["work"]})).to_string() + "\n";
+        let unsaid = json!({"tool": TOOL}).to_string() + "\n";
+        let bad = [
+            "event_id,seq\n",
+            "[]\n",
+            "{}\n",
+            "{\"tool\":",
+            &other,
+            &unsaid,
+        ];
+        for bad in bad {
             std::fs::write(&path, format!("{good}\n{bad}")).unwrap();
             let problem = Erasure::all_in(&path).unwrap_err();
             assert_eq!(problem.code, "agentkeys.restore.erasures_invalid");

@@ -39,6 +39,7 @@ mod take;
 
 pub use erasures::Erasure;
 pub use restore::{Restore, Restored};
+pub use settle::{Again, Prepared};
 pub use take::{Take, Taken};
 
 use crate::problem::{Exit, Problem};

@@ -56,7 +56,7 @@ pub(super) fn not_kept(why: &str) -> Problem {
 pub(super) fn does_not_verify(failure: &Failure) -> Problem {
     let place = failure.first_bad;
     let place = place.map_or(String::new(), |place| {
-        format!(" (first bad position: {place})")
+        format!(" (first bad: entry seq {place})")
     });
     Problem::new(
         Exit::AuditInvalid,

@@ -6,12 +6,13 @@ use super::draft::{Scratch, folder_of};
 use super::erasures::{self, Erasure};
 use super::keys::Keys;
 use super::problems::{bundle_problem, does_not_verify, newer, not_kept, older, unusable};
-use super::settle::Unpacked;
+use super::settle::{Again, Prepared, Unpacked};
 use super::{Progress, RESTORE, file};
 use crate::audit::checkpoint::{Checkpoint, CheckpointError};
 use crate::audit::note::{NoteError, SignedNote, VerifierKey};
+use crate::audit::recheck::Head;
 use crate::authority::event;
-use crate::authority::found::log_origin;
+use crate::authority::found::origin_number;
 use crate::authority::ports::Clock as _;
 use crate::folder::system::SystemClock;
 use crate::folder::{INSTANCE, ledger_path, private_dir, write_private};
@@ -67,10 +68,10 @@ pub struct Restored {
     pub keys_ms: i64,
     /// Whether the keys are those of a later backup.
     pub newer_keys: bool,
-    /// Actors of which something was erased again because its salt is not among the keys.
-    pub erased_by_keys: u64,
-    /// Erasures that were replayed from the file.
-    pub replayed: u64,
+    /// What was erased again because its salt is not among the keys.
+    pub erased_by_keys: Vec<Again>,
+    /// What was erased again because a row of the file says so.
+    pub replayed: Vec<Again>,
     /// Erasures in the file that the snapshot knew already, or whose actor it does not have.
     pub passed_over: u64,
 }
@@ -101,8 +102,8 @@ impl From<Problem> for Fault {
 }
 
 impl Restore {
-    /// Puts it back. Until this answers there is no folder at its place.
-    pub async fn run(self, progress: Box<Progress<'static>>) -> Result<Restored, Problem> {
+    /// Unpacks and checks it. There is no folder at its place before [`Prepared::finish`] made it one.
+    pub async fn prepare(self, progress: Box<Progress<'static>>) -> Result<Prepared, Problem> {
         vacant(&self.dir)?;
         let unpacking = tokio::task::spawn_blocking(move || self.unpacked(progress));
         let unpacked = unpacking.await.unwrap_or_else(|ended| {
@@ -113,7 +114,7 @@ impl Restore {
                 "run it again",
             ))
         })?;
-        unpacked.finish().await
+        unpacked.prepared().await
     }
 
     /// All of it on the disk and checked, in a folder nobody looks for.
@@ -247,12 +248,7 @@ impl Restore {
         let note = note.map_err(|e| unusable(&self.snapshot, &e.to_string()))?;
         let own = Checkpoint::from_text(note.text());
         let own = own.map_err(|e| unusable(&self.snapshot, &e.to_string()))?;
-        let numbered = |of: &Checkpoint| {
-            let base = log_origin(authority, 0).name;
-            let base = base.strip_suffix('0').unwrap_or(&base).to_owned();
-            let number = of.origin().strip_prefix(&base)?.parse::<u32>().ok()?;
-            (log_origin(authority, number).name == of.origin()).then_some(number)
-        };
+        let numbered = |of: &Checkpoint| origin_number(authority, of.origin());
         let number = numbered(&own).unwrap_or(1);
         let mut known = Known {
             last: own.clone(),
@@ -265,10 +261,16 @@ impl Restore {
             let read = Checkpoint::from_text(kept.text()).map_err(|e| not_kept(&e.to_string()))?;
             let kept_number = numbered(&read)
                 .ok_or_else(|| not_kept(&format!("it is of another log, {}", read.origin())))?;
+            let head = self.head(ledger)?;
+            let known_here = head.origins.iter().any(|o| o.name == read.origin());
+            if kept_number <= number && !known_here {
+                let why = "it is of another folder that was put back beside this one, ";
+                return Err(not_kept(&format!("{why}{}", read.origin())));
+            }
             if kept_number > number || read.size() > own.size() {
                 known.lost =
                     (kept_number == number).then(|| read.size().saturating_sub(manifest.events));
-                known.unverified = self.unverified(kept, ledger)?;
+                known.unverified = self.unverified(kept, &head)?;
                 // A made-up one could use all names up that the log may ever have.
                 if known.unverified && kept_number > number.saturating_add(1) {
                     let why = "no known key signs it, and it is more than one name ahead; \
@@ -294,12 +296,16 @@ impl Restore {
         }
     }
 
-    /// Whether a newer checkpoint is signed by no key that the snapshot, or the reader, knows. One that
-    /// such a key is said to have signed, and did not, is refused.
-    fn unverified(&self, kept: &SignedNote, ledger: &Path) -> Result<bool, Problem> {
+    /// What the snapshot's ledger says about itself.
+    fn head(&self, ledger: &Path) -> Result<Head, Problem> {
         let head = crate::ledger::Offline::open(ledger).map_err(|e| e.to_string());
         let head = head.and_then(|ledger| ledger.head().map_err(|e| e.to_string()));
-        let head = head.map_err(|e| unusable(&self.snapshot, &e))?;
+        head.map_err(|e| unusable(&self.snapshot, &e))
+    }
+
+    /// Whether a newer checkpoint is signed by no key that the snapshot, or the reader, knows. One that
+    /// such a key is said to have signed, and did not, is refused.
+    fn unverified(&self, kept: &SignedNote, head: &Head) -> Result<bool, Problem> {
         let keys = if self.trusted.is_empty() {
             &head.keys
         } else {

@@ -3,7 +3,6 @@
 
 use super::bundle::Manifest;
 use super::draft::{Scratch, folder_of};
-use super::erasures::Erasure;
 use super::problems::not_kept;
 use super::restore::{Known, Restore, Restored, durable, vacant};
 use super::{RESTORE, file};
@@ -11,11 +10,13 @@ use crate::audit::recheck::What;
 use crate::authority::Limits;
 use crate::authority::calls::admin::{AdminCall, ErasureAgain, RestoreRow};
 use crate::authority::identity::Omni;
+use crate::authority::words::Namespace;
 use crate::folder::Folder;
 use crate::ledger::backup::Erased;
 use crate::operate;
 use crate::problem::{Exit, Problem};
-use std::collections::BTreeSet;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -39,27 +40,98 @@ pub(super) struct Unpacked {
     pub(super) done: BTreeSet<String>,
 }
 
-impl Unpacked {
+/// A checked folder that waits for a word: what its salts and the rows of erasures do to it is known.
+pub struct Prepared {
+    // Closed before what it lies in is removed.
+    folder: Folder,
+    unpacked: Unpacked,
+    by_keys: Vec<Again>,
+    due: Vec<Again>,
+}
+
+/// Something that is erased again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Again {
+    /// Whose memories.
+    pub actor: Omni,
+    /// What that actor is called.
+    pub alias: String,
+    /// Which memories.
+    pub namespaces: Vec<Namespace>,
+    /// Whether what was stated for the record goes too.
+    pub statements: bool,
+    /// The row that says so; none where the salt's absence does.
+    pub replays: Option<String>,
+}
+
+impl Again {
+    /// As an object for programs.
+    pub fn to_json(&self) -> Value {
+        let namespaces = self.namespaces.iter().map(|n| n.as_str());
+        json!({
+            "actor_omni": self.actor.to_string(), "alias": self.alias,
+            "namespaces": namespaces.collect::<Vec<_>>(), "statements": self.statements,
+            "event_id": self.replays,
+        })
+    }
+
+    fn call(&self) -> AdminCall {
+        AdminCall::EraseAgain(ErasureAgain {
+            actor: self.actor,
+            namespaces: self.namespaces.clone(),
+            statements: self.statements,
+            replays: self.replays.clone(),
+        })
+    }
+}
+
+impl Prepared {
+    /// What the rows of erasures would erase. Nothing shows that they are true, so somebody has to
+    /// look at them.
+    pub fn due(&self) -> &[Again] {
+        &self.due
+    }
+
     /// Says in its log what it is, and gives it its place.
-    pub(super) async fn finish(self) -> Result<Restored, Problem> {
-        let folder = Folder::open(&self.data, Limits::default()).await;
-        let folder = folder.map_err(|problem| self.unwritten(problem))?;
-        let restored = self.tell(&folder).await;
+    pub async fn finish(self) -> Result<Restored, Problem> {
+        let Self {
+            folder,
+            unpacked,
+            by_keys,
+            due,
+        } = self;
+        let restored = unpacked.tell(&folder, by_keys, due).await;
         // Closes the ledger before it is moved.
         drop(folder);
-        let restored = restored.map_err(|problem| self.unwritten(problem))?;
-        let dir = &self.restore.dir;
+        let restored = restored.map_err(|problem| unpacked.unwritten(problem))?;
+        let dir = &unpacked.restore.dir;
         let at = |error: &io::Error| file(RESTORE, dir, error);
-        durable(&self.data).map_err(|e| at(&e))?;
+        durable(&unpacked.data).map_err(|e| at(&e))?;
         // Takes the place of an empty folder, and of nothing else.
-        std::fs::rename(&self.data, dir).map_err(|error| match vacant(dir) {
+        std::fs::rename(&unpacked.data, dir).map_err(|error| match vacant(dir) {
             Err(problem) => problem,
             Ok(()) => at(&error),
         })?;
         let parent = File::open(folder_of(dir)).and_then(|parent| parent.sync_all());
         parent.map_err(|e| at(&e))?;
-        drop(self.scratch);
+        drop(unpacked.scratch);
         Ok(restored)
+    }
+}
+
+impl Unpacked {
+    /// Opened, and asked what has to be erased in it.
+    pub(super) async fn prepared(self) -> Result<Prepared, Problem> {
+        let folder = Folder::open(&self.data, Limits::default()).await;
+        let folder = folder.map_err(|problem| self.unwritten(problem))?;
+        let again = self.again(&folder).await;
+        let (by_keys, due) = again.map_err(|problem| self.unwritten(problem))?;
+        Ok(Prepared {
+            folder,
+            unpacked: self,
+            by_keys,
+            due,
+        })
     }
 
     /// What the house says when it cannot write, about a folder that nobody will ever see.
@@ -77,7 +149,12 @@ impl Unpacked {
     }
 
     /// Goes on with the log: another name first, then what was done, each with its row.
-    async fn tell(&self, folder: &Folder) -> Result<Restored, Problem> {
+    async fn tell(
+        &self,
+        folder: &Folder,
+        by_keys: Vec<Again>,
+        due: Vec<Again>,
+    ) -> Result<Restored, Problem> {
         let operator = folder.operator();
         let perform = async |call| operate::admin(&folder.authority, &operator, call).await;
         let state = folder.authority.log().log_state().await;
@@ -98,24 +175,8 @@ impl Unpacked {
             lost: self.known.lost,
         }))
         .await?;
-        for erased in &self.erased {
-            perform(AdminCall::EraseAgain(ErasureAgain {
-                actor: erased.actor,
-                namespaces: erased.namespaces.clone(),
-                statements: erased.statements,
-                replays: None,
-            }))
-            .await?;
-        }
-        let due = self.due(folder).await?;
-        for erasure in &due {
-            perform(AdminCall::EraseAgain(ErasureAgain {
-                actor: erasure.actor,
-                namespaces: erasure.namespaces.clone(),
-                statements: erasure.statements,
-                replays: Some(erasure.event_id.clone()),
-            }))
-            .await?;
+        for again in by_keys.iter().chain(&due) {
+            perform(again.call()).await?;
         }
         let sealed = folder.sealer().seal(PATIENCE).await;
         let code = "agentkeys.audit.unavailable";
@@ -130,41 +191,66 @@ impl Unpacked {
             taken_ms: self.manifest.created_ms,
             keys_ms: self.keys_ms,
             newer_keys: self.keys_id != self.manifest.id,
-            erased_by_keys: self.erased.len() as u64,
-            replayed: due.len() as u64,
-            passed_over: (given - due.len()) as u64,
+            passed_over: given.saturating_sub(due.len()) as u64,
+            erased_by_keys: by_keys,
+            replayed: due,
         })
     }
 
-    /// The erasures of the file that this ledger does not have.
-    async fn due(&self, folder: &Folder) -> Result<Vec<Erasure>, Problem> {
-        let given = self.restore.erasures.iter().flatten();
-        let operator = folder.authority.operator();
+    /// What this ledger has and must not: what no salt opens, and what the rows of the file name that
+    /// it does not know.
+    async fn again(&self, folder: &Folder) -> Result<(Vec<Again>, Vec<Again>), Problem> {
         let actors = folder.ledger.actors().await;
-        let actors = actors.map_err(|e| crate::folder::failed(&e))?;
-        let actors: BTreeSet<Omni> = actors.into_iter().map(|actor| actor.omni).collect();
+        let actors = actors.map_err(|e| crate::folder::failed(&e))?.into_iter();
+        let actors: BTreeMap<Omni, String> = actors
+            .map(|actor| (actor.omni, actor.alias.to_string()))
+            .collect();
+        let by_keys = self.erased.iter().map(|erased| Again {
+            actor: erased.actor,
+            alias: actors.get(&erased.actor).cloned().unwrap_or_default(),
+            namespaces: erased.namespaces.clone(),
+            statements: erased.statements,
+            replays: None,
+        });
+        let by_keys = by_keys.collect();
+        let operator = folder.authority.operator();
         let pruned = folder.authority.log().log_state().await;
         let pruned = pruned.map_err(|e| crate::folder::failed(&e))?.pruned;
-        let mut done = self.done.clone();
+        let mut listed = HashSet::new();
         let mut due = Vec::new();
-        for erasure in given {
-            if erasure.operator.is_some_and(|of| of != operator) {
+        for erasure in self.restore.erasures.iter().flatten() {
+            if erasure.operator != Some(operator) {
                 return Err(Problem::new(
                     Exit::Usage,
                     "agentkeys.restore.erasures_of_another",
-                    format!("{} is of another authority", erasure.event_id),
+                    format!("{} is not of this authority", erasure.event_id),
                     "give the rows of this authority's own log",
                 ));
             }
             // Of what was pruned nobody can look up the id. It is older than the snapshot.
             let old = erasure.seq < pruned;
             let first = erasure.replays.as_ref().unwrap_or(&erasure.event_id);
-            let known = done.contains(first) || !done.insert(erasure.event_id.clone());
-            if !old && !known && actors.contains(&erasure.actor) {
-                due.push(erasure.clone());
+            // Only the snapshot says that something was done: a line could be there to hide another.
+            let known = self.done.contains(first) || self.done.contains(&erasure.event_id);
+            let what = (
+                first.clone(),
+                erasure.actor,
+                &erasure.namespaces,
+                erasure.statements,
+            );
+            let Some(alias) = actors.get(&erasure.actor) else {
+                continue;
+            };
+            if !old && !known && listed.insert(what) {
+                due.push(Again {
+                    actor: erasure.actor,
+                    alias: alias.clone(),
+                    namespaces: erasure.namespaces.clone(),
+                    statements: erasure.statements,
+                    replays: Some(erasure.event_id.clone()),
+                });
             }
-            done.insert(first.clone());
         }
-        Ok(due)
+        Ok((by_keys, due))
     }
 }

@@ -92,7 +92,7 @@ impl Sealer {
             let most = u32::try_from(to - from).map_or(CHUNK, |left| left.min(CHUNK));
             let envelopes = self.log().envelopes(from, most).await?;
             if envelopes.is_empty() {
-                return Err(damaged(&format!("entry {from} is not there")));
+                return Err(damaged(&format!("entry seq {from} is not there")));
             }
             return Ok(envelopes.iter().map(|e| leaf_hash(e)).collect());
         }
@@ -108,7 +108,7 @@ impl Sealer {
         let hashes = hashes.and_then(|hashes| hashes.get(first..));
         let gone = || {
             damaged(&format!(
-                "the hash of entry {from}, which was pruned, is gone too"
+                "the hash of entry seq {from}, which was pruned, is gone too"
             ))
         };
         Ok(hashes.ok_or_else(gone)?.to_vec())

@@ -1,7 +1,7 @@
 //! Snapshots and keys that are not what was written, and logs that are not what was signed.
 
 use super::{Pair, arg, entries};
-use crate::it::support::House;
+use crate::it::support::{House, Server, send};
 use agentkeys::authority::keys::RootKey;
 use serde_json::Value;
 use std::io::Read as _;
@@ -225,7 +225,7 @@ fn a_kept_checkpoint_has_to_fit() {
         (&Value::Null, &true.into())
     );
     let origin = said["checkpoint"]["origin"].as_str().unwrap();
-    assert!(origin.ends_with(":log:3"), "{origin}");
+    assert!(origin.contains(":log:3:"), "{origin}");
     assert_eq!(third.ok(&["audit", "verify", "--log"])["verified"], true);
     // One that nobody is known to have signed cannot use up the names there are.
     let far = house.temp.path().join("far.checkpoint");
@@ -245,6 +245,76 @@ fn a_kept_checkpoint_has_to_fit() {
         7,
         "agentkeys.audit.kept_checkpoint",
     );
+}
+
+#[test]
+fn two_folders_of_one_snapshot_are_two_logs() {
+    let house = House::demo();
+    let pair = Pair::of(&house, "monday");
+    let kept = |house: &House| {
+        let path = house.temp.path().join("kept");
+        house.ok(&["audit", "checkpoint", "--out", arg(&path)]);
+        path
+    };
+    let (one, said) = pair.restored(&house, &[]);
+    let (two, other) = pair.restored(&house, &[]);
+    let origin = |said: &Value| said["checkpoint"]["origin"].clone();
+    assert_ne!(origin(&said), origin(&other));
+    // As many entries in each, and other ones.
+    one.ok(&["actor", "create", "only-here"]);
+    two.ok(&["actor", "create", "only-there"]);
+    let (first, second) = (kept(&one), kept(&two));
+    for (house, own, foreign) in [(&one, &first, &second), (&two, &second, &first)] {
+        let verdict = house.ok(&["audit", "verify", "--log", "--since", arg(own)]);
+        assert_eq!(verdict["verified"], true);
+        // Of another log, and no fork of this one.
+        let output = house.run(&["audit", "verify", "--log", "--since", arg(foreign)]);
+        assert_eq!(output.status.code(), Some(7));
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains("agentkeys.audit.kept_checkpoint"), "{said}");
+    }
+    // Nor is one a later state of the other for a restore.
+    let next = Pair::of(&one, "tuesday");
+    two.ok(&["actor", "create", "later"]);
+    let code = "agentkeys.audit.kept_checkpoint";
+    next.refused(&["--checkpoint", arg(&kept(&two))], 7, code);
+    // Whose checkpoint lies beside the ledger of the other is told, not believed.
+    std::fs::copy(two.dir().join("checkpoint"), one.dir().join("checkpoint")).unwrap();
+    let sealed = one.ok(&["audit", "checkpoint"]);
+    assert!(sealed["origin"].as_str().unwrap().contains(":log:3:"));
+    assert_eq!(sealed["closed"], origin(&said));
+    assert_eq!(one.ok(&["audit", "verify", "--log"])["verified"], true);
+}
+
+#[test]
+fn a_folder_that_was_copied_says_so() {
+    let warns = |server: &Server| {
+        let asked = server.http.get(format!("{}/readyz", server.operator));
+        let ready = send(asked).json();
+        assert_eq!(ready["ready"], true);
+        let checks = ready["checks"].as_array().unwrap().clone();
+        checks
+            .iter()
+            .any(|c| c["id"] == "place" && c["status"] == "warn")
+    };
+    // Nothing is written while it is copied.
+    let settings = [("AGENTKEYS_AUDIT_BATCH_SECONDS", "3600")];
+    let server = Server::over(House::demo(), &settings);
+    assert!(!warns(&server));
+    let server = server.again();
+    assert!(!warns(&server), "it is the same one");
+    let init = server.house.init.clone();
+    let temp = tempfile::tempdir().unwrap();
+    let other = House { temp, init };
+    copy(&server.house.dir(), &other.dir());
+    let other = Server::over(other, &[]);
+    other.logged("this folder was copied");
+    assert!(warns(&other));
+    assert!(!warns(&server));
+    // One that was put back is another log, and no copy.
+    let pair = Pair::of(&server.house, "monday");
+    let (third, _) = pair.restored(&server.house, &[]);
+    assert!(!warns(&Server::over(third, &[])));
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -52,7 +52,9 @@ fn what_was_erased_before_the_backup_stays_erased() {
     let rows = rows(&house, "rows");
     let (other, said) = pair.restored(&house, &["--erasures", arg(&rows)]);
     // The row is in the snapshot, so it is not done again: what came after it would be lost.
-    let counts = json!({"given": true, "replayed": 0, "passed_over": 1, "by_keys": 0});
+    let counts = json!({
+        "given": true, "replayed": 0, "passed_over": 1, "by_keys": 0, "erased": [],
+    });
     assert_eq!(said["erasures"], counts);
     assert_eq!(memory(&other, "travel"), "written after the erasure");
     assert!(memory(&other, "family").starts_with("Wife"));
@@ -67,13 +69,19 @@ fn what_was_erased_after_it_is_erased_again_and_warned_of_otherwise() {
     house.ok(&["actor", "create", "later"]);
     house.ok(&["memory", "erase", "later", "--confirm", "later"]);
     let some = rows(&house, "some");
-    let (other, said) = pair.restored(&house, &["--erasures", arg(&some)]);
-    let counts = json!({"given": true, "replayed": 1, "passed_over": 1, "by_keys": 0});
+    let (other, said) = pair.restored(&house, &["--erasures", arg(&some), "--yes"]);
+    let first = &house.events(&["--tool", "memory.erase"])[0];
+    let counts = json!({
+        "given": true, "replayed": 1, "passed_over": 1, "by_keys": 0,
+        "erased": [{
+            "actor_omni": house.actor(), "alias": "O_kevin_001", "namespaces": ["travel"],
+            "statements": false, "event_id": first["event_id"],
+        }],
+    });
     assert_eq!(said["erasures"], counts);
     assert_eq!(memory(&other, "travel"), "");
     assert!(memory(&other, "family").starts_with("Wife"));
     let erased = &other.events(&["--tool", "memory.erase"])[0];
-    let first = &house.events(&["--tool", "memory.erase"])[0];
     assert_eq!(erased["detail"]["replays"], first["event_id"]);
     assert_eq!(
         (&erased["op_kind"], &erased["door"]),
@@ -84,7 +92,7 @@ fn what_was_erased_after_it_is_erased_again_and_warned_of_otherwise() {
     // A backup of that one knows it, also by the name of the first.
     put(&other, "travel", "new");
     let next = Pair::of(&other, "tuesday");
-    let (third, said) = next.restored(&other, &["--erasures", arg(&some)]);
+    let (third, said) = next.restored(&other, &["--erasures", arg(&some), "--yes"]);
     assert_eq!(said["erasures"]["replayed"], 0);
     assert_eq!(memory(&third, "travel"), "new");
 
@@ -93,7 +101,7 @@ fn what_was_erased_after_it_is_erased_again_and_warned_of_otherwise() {
     assert!(memory(&other, "travel").starts_with("Chengdu"));
     erase(&house, None);
     let all = rows(&house, "all");
-    let (other, said) = pair.restored(&house, &["--erasures", arg(&all)]);
+    let (other, said) = pair.restored(&house, &["--erasures", arg(&all), "--yes"]);
     assert_eq!(said["erasures"]["replayed"], 2);
     for namespace in ["travel", "family", "personal"] {
         assert_eq!(memory(&other, namespace), "");
@@ -155,10 +163,39 @@ fn rows_that_do_not_say_what_was_erased_are_refused() {
     let operator = another.events(&[])[0]["operator_omni"].clone();
     let code = "agentkeys.restore.erasures_of_another";
     with(&|row| row["operator_omni"] = operator.clone(), code);
+    with(&|row| row["operator_omni"] = Value::Null, code);
+    // What is true is not done either before somebody looked at it.
+    with(&|_| {}, "agentkeys.restore.erasures_not_confirmed");
     std::fs::write(&rows, "event_id,seq,ts\n").unwrap();
     let output = pair.restore(
         &house.temp.path().join("never"),
         &["--erasures", arg(&rows)],
     );
     assert!(text(&output.stderr).contains("erasures_invalid"));
+}
+
+#[test]
+fn a_made_up_row_hides_no_real_one() {
+    let house = House::demo();
+    let pair = Pair::of(&house, "monday");
+    erase(&house, Some("travel"));
+    let rows = rows(&house, "rows");
+    let good = std::fs::read_to_string(&rows).unwrap();
+    let row = good.lines().find(|l| l.contains("memory.erase")).unwrap();
+    let real: Value = serde_json::from_str(row).unwrap();
+    let nobody = format!("0x{}", "7".repeat(64));
+    // Said to be the first of what the real one repeats, and of somebody who is not there.
+    let mut made = real.clone();
+    made["event_id"] = "evt_made".into();
+    made["detail"]["replays"] = real["event_id"].clone();
+    made["actor_omni"] = nobody.clone().into();
+    std::fs::write(&rows, format!("{made}\n{row}\n")).unwrap();
+    let (other, said) = pair.restored(&house, &["--erasures", arg(&rows), "--yes"]);
+    assert_eq!(said["erasures"]["replayed"], 1);
+    assert_eq!(memory(&other, "travel"), "");
+    // Of the same event: one of the two lies.
+    made["event_id"] = real["event_id"].clone();
+    std::fs::write(&rows, format!("{made}\n{row}\n")).unwrap();
+    let more = ["--erasures", arg(&rows), "--yes"];
+    pair.refused(&more, 2, "agentkeys.restore.erasures_invalid");
 }

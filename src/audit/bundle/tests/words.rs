@@ -12,8 +12,8 @@ fn one_sentence_says_what_is_proved_and_what_is_not() {
         verdict.sentence(),
         format!(
             "under key {print}, which you have not pinned, it is proved that an event \
-             permission.check that was refused is entry 5 of the 7 entries of the log {ORIGIN}, byte \
-             for byte; it is not proved whose key this is, nor that the host wrote the truth or the \
+             permission.check that was refused is entry seq 5 among the first 7 entries of the log \
+             {ORIGIN}, byte for byte; it is not proved whose key this is, nor that the host wrote the truth or the \
              right time when it wrote the event, nor that others were shown the same log, as by this \
              proof its root is not on a chain"
         )
@@ -23,7 +23,7 @@ fn one_sentence_says_what_is_proved_and_what_is_not() {
         verdict.sentence(),
         format!(
             "under the trusted key {print}, it is proved that an event permission.check that was \
-             refused is entry 5 of the 7 entries of the log {ORIGIN}, byte for byte, and these 7 \
+             refused is entry seq 5 among the first 7 entries of the log {ORIGIN}, byte for byte, and these 7 \
              entries are the unchanged beginning of the 12 that the log had later; it is not proved \
              that the host wrote the truth or the right time when it wrote the event, nor that the \
              root is on a chain: transaction 0x{} of chain 31337 was not looked up",
@@ -113,7 +113,7 @@ fn bytes_that_are_no_event_are_not_called_one() {
     let verdict = check(&bundle, &[verifier(1)]);
     assert!(verdict.verified());
     assert!(
-        verdict.proved()[0].starts_with("17 bytes are entry 0"),
+        verdict.proved()[0].starts_with("17 bytes are entry seq 0"),
         "{:?}",
         verdict.proved()
     );

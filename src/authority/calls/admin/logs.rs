@@ -4,7 +4,7 @@ use super::{Change, told};
 use crate::audit::anchor::Anchor;
 use crate::authority::calls::{Answer, Cx, Done, InputProblem, OpKind};
 use crate::authority::event::rfc3339;
-use crate::authority::found::log_origin;
+use crate::authority::found::next_origin;
 use crate::authority::ports::{
     AuditProof, AuditReach, Effect, EventFilter, KeptAnchor, LogOrigin, Test, WhichCheckpoint,
 };
@@ -20,7 +20,7 @@ pub(super) const RESTART: &str = "audit.restart";
 /// under the name before it.
 pub(super) async fn restart(cx: &Cx<'_>, closed: &LogOrigin, number: u32, last: &str) -> Done {
     let at_ms = cx.principal.frame().at_ms;
-    let origin = log_origin(cx.authority.issuer(), number);
+    let origin = next_origin(cx.authority.issuer(), number, cx.authority.random());
     let key = cx.authority.log_keys().fresh(&origin.name, at_ms);
     let key = key.map_err(|error| {
         tracing::error!(%error, "no key could be made");
@@ -44,8 +44,13 @@ pub(super) async fn restart(cx: &Cx<'_>, closed: &LogOrigin, number: u32, last: 
 /// A root is on a chain: keeps where, signed under the log's name that it has, and says so in the log.
 pub(super) async fn anchor(cx: &Cx<'_>, origin: u32, landed: &Anchor) -> Done {
     let at_ms = cx.principal.frame().at_ms;
+    let named = cx.authority.log().origin(origin).await;
+    let Some(named) = named.map_err(unavailable)? else {
+        tracing::error!(origin, "the log never had the name that was anchored");
+        return Err(Cause::AuditUnavailable.into());
+    };
     let anchor = Anchor {
-        origin: log_origin(cx.authority.issuer(), origin).name,
+        origin: named.name,
         ..landed.clone()
     };
     let keys = cx.authority.log_keys().signing(&anchor.origin, at_ms);
