@@ -4,6 +4,9 @@
 use crate::text::clean_to;
 use serde_json::{Value, json};
 
+/// The longest cause, in characters: what an authority says of a certificate may be long.
+const MAX_CAUSE: usize = 800;
+
 /// How something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -53,7 +56,7 @@ impl Finding {
         Self {
             id: id.into(),
             status,
-            cause: clean_to(&cause.into(), 300),
+            cause: clean_to(&cause.into(), MAX_CAUSE),
             fix: fix.into(),
         }
     }
