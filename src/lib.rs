@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod demo_set;
 pub mod digest;
+pub mod finding;
 pub mod folder;
 pub mod jobs;
 pub mod ledger;

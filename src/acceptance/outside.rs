@@ -4,23 +4,21 @@
 use super::client::{Client, Headers};
 use super::mcp::{Ask, HANDSHAKES, USUAL, credentials};
 use super::{AcceptError, Trust};
-use crate::text::clean_to;
 use crate::tls::Facts;
 use http::header::{DATE, LOCATION};
 use reqwest::Url;
 use rustls::pki_types::ServerName;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+pub use crate::finding::{Finding, Status};
+
 /// How long one step may take.
 const STEP: Duration = Duration::from_secs(10);
-
-/// A certificate that ends in less should have been renewed.
-const SOON_S: i64 = 14 * 86_400;
 
 /// Clocks further apart than this make tokens expire early or late.
 const CLOCKS_APART_S: i64 = 60;
@@ -28,71 +26,6 @@ const CLOCKS_APART_S: i64 = 60;
 /// How often the way there and back is measured, and what a voice assistant bears of it.
 const ROUNDS: usize = 5;
 const BEARABLE: Duration = Duration::from_millis(500);
-
-/// How something is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// As it should be.
-    Ok,
-    /// It works, and somebody should look.
-    Warn,
-    /// It does not work.
-    Failed,
-    /// It was not looked at.
-    Skipped,
-}
-
-impl Status {
-    /// The word in an answer.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warn => "warn",
-            Self::Failed => "failed",
-            Self::Skipped => "skipped",
-        }
-    }
-}
-
-/// What was found.
-#[derive(Debug, Clone)]
-pub struct Finding {
-    /// What was looked at.
-    pub id: String,
-    /// How it is.
-    pub status: Status,
-    /// What was seen, as a sentence.
-    pub cause: String,
-    /// What to do; empty when nothing.
-    pub fix: String,
-}
-
-impl Finding {
-    /// A finding.
-    pub fn new(
-        id: impl Into<String>,
-        status: Status,
-        cause: impl Into<String>,
-        fix: impl Into<String>,
-    ) -> Self {
-        Self {
-            id: id.into(),
-            status,
-            cause: clean_to(&cause.into(), 300),
-            fix: fix.into(),
-        }
-    }
-
-    /// One that needs nothing done.
-    pub fn ok(id: impl Into<String>, cause: impl Into<String>) -> Self {
-        Self::new(id, Status::Ok, cause, "")
-    }
-
-    /// As JSON.
-    pub fn to_json(&self) -> Value {
-        json!({"id": self.id, "status": self.status.as_str(), "cause": self.cause, "fix": self.fix})
-    }
-}
 
 /// Whom a host speaks for.
 #[derive(Debug)]
@@ -262,8 +195,7 @@ async fn certificate(
         facts.names.join(", "),
         facts.issuer
     );
-    let soon = left < SOON_S.min((facts.not_after - facts.not_before) / 4);
-    found.push(if soon {
+    found.push(if facts.ends_soon(now_s) {
         Finding::new("public certificate", Status::Warn, told, fix)
     } else {
         Finding::ok("public certificate", told)
@@ -283,7 +215,7 @@ async fn shake_hands(host: &str, address: SocketAddr, trust: &Trust) -> Result<V
     let stream = connector
         .connect(name, socket)
         .await
-        .map_err(|e| e.to_string())?;
+        .map_err(|e| crate::tls::said(&e).unwrap_or_else(|| e.to_string()))?;
     let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
     chain
         .first()

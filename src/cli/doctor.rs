@@ -9,7 +9,7 @@ use crate::folder::system::SystemClock;
 use crate::operate;
 use crate::problem::{Exit, Problem};
 use crate::rails::wire;
-use crate::tls::{Looked, PemFiles, Store};
+use crate::tls::{Looked, PemFiles, Store, exposed_key};
 use clap::Args;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -113,6 +113,9 @@ async fn here(ctx: &Ctx) -> (Vec<Finding>, Option<String>) {
         }
         found.extend(sockets(&config).await);
         found.extend(certificate(&dir, &config));
+        if let Tls::Files(files) = &config.tls {
+            found.extend(exposed_key(&dir.join(&files.key)));
+        }
     }
     let Some(url) = &config.server.public_url else {
         found.push(Finding::new(

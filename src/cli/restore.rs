@@ -171,7 +171,7 @@ fn warnings(restored: &Restored, given: bool) -> Vec<String> {
         ));
     }
     warnings.push(
-        "a certificate that was revoked since is back too: `agentkeys tls renew --force` gets another"
+        "a certificate of this server's own is not served again, since it may have been revoked: `agentkeys serve` gets another, and tls/restored.pem is the one before"
             .to_owned(),
     );
     match restored.lost {

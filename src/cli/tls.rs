@@ -15,6 +15,7 @@ use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use std::io::IsTerminal as _;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The server's certificate, from an ACME server such as Let's Encrypt. `serve` gets and renews it by
@@ -98,6 +99,32 @@ struct Work {
     bar: ProgressBar,
 }
 
+/// Why nothing is to be got here, in words for whoever has to get it elsewhere.
+fn not_ours(config: &Config, dir: &Path) -> Problem {
+    let (cause, fix) = match &config.tls {
+        Tls::Files(files) => (
+            "tls.mode is \"files\": the certificate is somebody else's to get, renew and revoke"
+                .to_owned(),
+            format!(
+                "do it where it comes from: the server serves what is in {} and {} at most {} s later; `agentkeys tls status` looks at it",
+                dir.join(&files.certificate).display(),
+                dir.join(&files.key).display(),
+                files.look_every.as_secs()
+            ),
+        ),
+        _ if !config.server.behind_proxy.is_empty() => (
+            "tls.mode is \"none\": the proxy in front has the certificate".to_owned(),
+            "get, renew or revoke it there".to_owned(),
+        ),
+        _ => (
+            "tls.mode is \"none\": this server speaks plain HTTP and has no certificate".to_owned(),
+            "set `mode = \"acme\"` under [tls], or run `agentkeys init --domain D` in a new folder"
+                .to_owned(),
+        ),
+    };
+    Problem::new(Exit::Config, "agentkeys.tls.not_acme", cause, fix)
+}
+
 fn names(config: &Config) -> Vec<String> {
     crate::server::names(&super::serve::public_urls(config), &config.tls)
 }
@@ -106,12 +133,7 @@ impl Work {
     async fn begin(ctx: &Ctx) -> Result<Self, Problem> {
         let config = ctx.config()?;
         let Tls::Acme(acme) = &config.tls else {
-            return Err(Problem::new(
-                Exit::Config,
-                "agentkeys.tls.not_acme",
-                "tls.mode is not \"acme\": the certificate is somebody else's to renew",
-                "set `mode = \"acme\"` under [tls], or renew it where it comes from",
-            ));
+            return Err(not_ours(&config, &ctx.dir()?));
         };
         let acme = (**acme).clone();
         let folder: Folder = ctx.open().await?;

@@ -8,6 +8,7 @@ pub mod system;
 
 mod anchor;
 mod begun;
+mod bounded;
 mod caps;
 mod certificates;
 pub(crate) mod copied;
@@ -17,6 +18,7 @@ mod place;
 mod tokens;
 
 pub use begun::Begun;
+pub use bounded::{bounded, bounded_text};
 pub use owner::owned;
 use place::sweep;
 pub use place::write_private;
@@ -141,15 +143,7 @@ impl Folder {
     }
 
     async fn opened(dir: &Path, limits: Limits, clock: Arc<dyn Clock>) -> Result<Self, Problem> {
-        owned(dir)?;
-        if !ledger_path(dir).exists() {
-            return Err(Problem::new(
-                Exit::Config,
-                "agentkeys.folder.missing",
-                format!("there is no authority in {}", dir.display()),
-                "run `agentkeys init`, or name its folder with --dir or AGENTKEYS_DIR",
-            ));
-        }
+        founded(dir)?;
         let root = root_key(dir, false)?;
         let ledger = SqliteLedger::open(&ledger_path(dir)).map_err(|e| opening(dir, &e))?;
         let setting = |key: &str| {
@@ -321,6 +315,20 @@ fn root_key(dir: &Path, create: bool) -> Result<RootKey, Problem> {
         .ok_or_else(|| broken("its root key is damaged; restore keys/root.key"))
 }
 
+/// Refuses a folder that is not this user's, or has no authority in it.
+pub fn founded(dir: &Path) -> Result<(), Problem> {
+    owned(dir)?;
+    if ledger_path(dir).exists() {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Exit::Config,
+        "agentkeys.folder.missing",
+        format!("there is no authority in {}", dir.display()),
+        "run `agentkeys init`, or name its folder with --dir or AGENTKEYS_DIR",
+    ))
+}
+
 /// Nothing longer is a token, or a file with one in it.
 const MAX_PRIVATE: u64 = 64 * 1024;
 
@@ -329,7 +337,6 @@ const MAX_PRIVATE: u64 = 64 * 1024;
 /// # Errors
 /// When it cannot be read, is no text, or others may read it.
 pub fn private_file(path: &Path) -> Result<Secret<String>, Problem> {
-    use std::io::Read as _;
     use std::os::unix::fs::PermissionsExt as _;
     let shown = path.display();
     let unreadable = |e: std::io::Error| {
@@ -350,10 +357,7 @@ pub fn private_file(path: &Path) -> Result<Secret<String>, Problem> {
             format!("chmod 600 {shown}"),
         ));
     }
-    let mut text = String::new();
-    file.take(MAX_PRIVATE)
-        .read_to_string(&mut text)
-        .map_err(unreadable)?;
+    let text = bounded_text(&file, MAX_PRIVATE).map_err(unreadable)?;
     Ok(Secret::new(text))
 }
 

@@ -187,7 +187,9 @@ impl Desk {
         match self.obtained(wanted).await {
             Ok(facts) => Ok(facts),
             Err(trouble) => {
-                if trouble.kind != Kind::Busy {
+                // A rehearsal by hand is nobody's try but the operator's: the server's own is not put off.
+                let by_hand = wanted.stage == Stage::Staging && self.by == By::Hand;
+                if trouble.kind != Kind::Busy && !by_hand {
                     self.failed(&trouble).await;
                 }
                 Err(trouble)
@@ -201,8 +203,10 @@ impl Desk {
         let mut state = self.state().unwrap_or_default();
         if wanted.stage == Stage::Staging {
             self.acme.keep(&issued)?;
-            state.rehearsed();
-            self.save(&state);
+            if state.rehearse {
+                state.rehearsed();
+                self.save(&state);
+            }
             return Ok(facts);
         }
         // First the row: a certificate that is not on record is not served.

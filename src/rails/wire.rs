@@ -119,6 +119,10 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut words: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(e) = next {
+        if let Some(told) = crate::tls::said(e) {
+            words.push(told);
+            break;
+        }
         let text = e.to_string();
         let text = text.split(" for url (").next().unwrap_or(&text).to_owned();
         if !words.iter().any(|w| w.contains(&text)) {

@@ -4,16 +4,19 @@ use super::Options;
 use crate::authority::ports::Clock;
 use crate::config::Tls;
 use crate::problem::{Exit, Problem};
-use crate::tls::{Certificates, Looked, PemFiles, Store, server_config};
-use std::path::Path;
+use crate::tls::{
+    Certificates, Looked, OF_AN_AUTHORITY, PemFiles, Store, exposed_key, server_config,
+};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// How often the certificate that a command or a job of ours renewed is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often the certificate that a command of ours may have renewed is looked at: whoever ran it tries
+/// it next.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The certificate of this server, and who keeps it fresh.
 pub(super) struct Keeper {
@@ -23,6 +26,8 @@ pub(super) struct Keeper {
     clock: Arc<dyn Clock>,
     /// Whoever renewed it, or was told so by SIGHUP.
     pub(super) renewed: Arc<Notify>,
+    /// Where somebody else keeps its private key.
+    pub(super) key: Option<PathBuf>,
 }
 
 impl Keeper {
@@ -36,11 +41,14 @@ impl Keeper {
         clock: Arc<dyn Clock>,
     ) -> Result<Option<Self>, Problem> {
         let names = options.names();
+        let mut key = None;
         let (files, every, proofs) = match &options.tls {
             Tls::None => return Ok(None),
             Tls::Files(files) => {
-                let (certificate, key) = (dir.join(&files.certificate), dir.join(&files.key));
-                (PemFiles::new(certificate, key), files.look_every, None)
+                let certificate = dir.join(&files.certificate);
+                let path = dir.join(&files.key);
+                key = Some(path.clone());
+                (PemFiles::new(certificate, path), files.look_every, None)
             }
             Tls::Acme(_) => {
                 let store = Store::of(dir);
@@ -55,6 +63,7 @@ impl Keeper {
             every,
             clock,
             renewed: Arc::new(Notify::new()),
+            key,
         };
         if !own && !Store::of(dir).live().exists() {
             tracing::warn!(
@@ -68,7 +77,12 @@ impl Keeper {
                 error,
                 "put the certificate and its key there, or set tls.certificate and tls.key",
             )),
-            _ => Ok(Some(keeper)),
+            _ => {
+                if let Some(found) = keeper.key.as_deref().and_then(exposed_key) {
+                    tracing::warn!(cause = found.cause, fix = found.fix, "the key is open");
+                }
+                Ok(Some(keeper))
+            }
         }
     }
 
@@ -95,6 +109,10 @@ impl Keeper {
                 let facts = chain.facts.clone();
                 if let Err(worse) = self.certificates.offer(*chain, now) {
                     return Some(worse.to_string());
+                }
+                if facts.authority {
+                    let (cause, fix) = OF_AN_AUTHORITY;
+                    tracing::warn!(cause, fix, "hosts may refuse the certificate");
                 }
                 if facts.holds_at(now) {
                     let days = (facts.not_after - now) / 86_400;

@@ -2,7 +2,7 @@
 //! how a refusal looks in HTTP; the message itself goes through the [`exchange`](super::exchange).
 
 use super::exchange::Came;
-use super::knock::Visit;
+use super::knock::{CameTo, Visit};
 use super::{App, Options};
 use crate::authority::refusal::{Cause, Refusal};
 use crate::authority::words::Door;
@@ -15,6 +15,7 @@ use http::header::{ALLOW, HOST, ORIGIN};
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use serde_json::Value;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,12 +51,29 @@ impl Names {
 
     /// The cause and what was seen, when a name is not one of ours.
     pub(super) fn wrong(&self, parts: &http::request::Parts) -> Option<(Cause, String)> {
-        let given = parts.headers.get(HOST).and_then(|h| h.to_str().ok());
-        let given = given.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str));
-        let given = given.unwrap_or_default();
+        let given = host(parts);
         if !self.host_allowed(given) {
             return Some((Cause::HostNotAllowed, given.to_owned()));
         }
+        self.wrong_origin(parts)
+    }
+
+    /// The same where the operator's tools come, which may know the server by the address alone.
+    pub(super) fn wrong_at_operator(
+        &self,
+        parts: &http::request::Parts,
+    ) -> Option<(Cause, String)> {
+        let given = host(parts);
+        let own = parts.extensions.get().map(|CameTo(own)| own);
+        let asked = given.parse::<SocketAddr>().ok();
+        let is_own = asked.is_some_and(|asked| Some(&asked) == own);
+        if !is_own && !self.host_allowed(given) {
+            return Some((Cause::HostNotAllowed, given.to_owned()));
+        }
+        self.wrong_origin(parts)
+    }
+
+    fn wrong_origin(&self, parts: &http::request::Parts) -> Option<(Cause, String)> {
         let origin = parts.headers.get(ORIGIN)?;
         let origin = origin.to_str().unwrap_or("unreadable");
         (!self.origin_allowed(origin)).then(|| (Cause::OriginNotAllowed, origin.to_owned()))
@@ -80,6 +98,13 @@ impl Names {
             ["http", "https"].contains(&scheme) && host.is_ok_and(|a| local(a.host()))
         })
     }
+}
+
+/// The name a request was sent to.
+fn host(parts: &http::request::Parts) -> &str {
+    let given = parts.headers.get(HOST).and_then(|h| h.to_str().ok());
+    let given = given.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str));
+    given.unwrap_or_default()
 }
 
 /// A body, or why there is none. Nothing is known of the sender yet, so what it may hold is

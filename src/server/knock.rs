@@ -29,6 +29,10 @@ pub(super) fn header(headers: &HeaderMap, name: HeaderName) -> Header<'_> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AtOperator;
 
+/// The address of this machine that a connection came to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CameTo(pub(super) SocketAddr);
+
 /// Where a request came from and to, worked out once.
 #[derive(Debug)]
 pub(super) struct Visit {

@@ -1,8 +1,8 @@
 //! Connections: accepted, perhaps through TLS, and served until they end or the server does. Nobody
 //! is known here yet, so what one may hold is bounded by where it comes from, and in time.
 
-use super::knock::Proxies;
-use super::streams::{CONNECTIONS, Seat, Streams};
+use super::door::{Asked, CONNECTIONS, Door, Seat, Work};
+use super::knock::{CameTo, Proxies};
 use axum::Router;
 use axum::extract::ConnectInfo;
 use http::header::STRICT_TRANSPORT_SECURITY;
@@ -14,15 +14,13 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -65,7 +63,7 @@ pub(super) struct Listener {
     tls: Option<TlsAcceptor>,
     router: Router,
     proxies: Proxies,
-    seats: Arc<Streams>,
+    door: Arc<Door>,
     patience: Patience,
 }
 
@@ -77,9 +75,14 @@ impl Listener {
             tls: None,
             router,
             proxies: Proxies::default(),
-            seats: Arc::new(Streams::new(CONNECTIONS)),
+            door: Arc::new(Door::new(CONNECTIONS)),
             patience: PATIENCE,
         }
+    }
+
+    /// The same with room that somebody else looks at too.
+    pub(super) fn through(self, door: Arc<Door>) -> Self {
+        Self { door, ..self }
     }
 
     /// The same through TLS.
@@ -124,13 +127,11 @@ impl Listener {
     /// Room for one more connection; without it the connection is closed at once.
     fn seat(&self, peer: SocketAddr) -> Option<Seat> {
         let ip = peer.ip().to_canonical();
-        let whose = match ip {
-            _ if self.proxies.has(ip) => return self.seats.seat_of_many(),
-            // Whoever has one address of a v6 network has all of them.
-            IpAddr::V6(v6) => format!("{:x?}", &v6.segments()[..4]),
-            IpAddr::V4(v4) => v4.to_string(),
+        let seat = if self.proxies.has(ip) {
+            self.door.seat_of_proxy()
+        } else {
+            self.door.seat(ip)
         };
-        let seat = self.seats.seat(&whose);
         if seat.is_none() {
             // Not louder: whoever floods would fill the journal too.
             tracing::debug!(peer = %ip, "too many connections: one is closed");
@@ -159,29 +160,19 @@ impl Listener {
         let connection = Connection {
             router: self.router.clone(),
             peer,
+            own: socket.local_addr().ok(),
             head,
             secure: tls.is_some(),
+            work: Arc::clone(&seat.work),
             shutdown,
         };
         async move {
-            let _seat = seat;
-            let Some(acceptor) = tls else {
-                return connection.http1(socket).await;
-            };
-            let accepting = tokio::time::timeout(patience.handshake, acceptor.accept(socket));
-            let Some(accepted) = connection.shutdown.run_until_cancelled(accepting).await else {
-                return;
-            };
-            match accepted {
-                Ok(Ok(stream)) => match stream.get_ref().1.alpn_protocol() {
-                    Some(b"h2") => connection.http2(stream).await,
-                    // The handshake was the answer (RFC 8737 §3).
-                    Some(crate::tls::ACME_TLS) => {}
-                    _ => connection.http1(stream).await,
-                },
-                Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS"),
-                Err(_) => tracing::debug!(%peer, "no TLS in time"),
+            let cut = seat.work.cut.clone();
+            let served = connection.serve(socket, tls, patience.handshake);
+            if cut.run_until_cancelled(served).await.is_none() {
+                tracing::debug!(%peer, "a connection is closed to make room");
             }
+            drop(seat);
         }
     }
 }
@@ -199,8 +190,11 @@ fn ended_already(error: &std::io::Error) -> bool {
 struct Connection {
     router: Router,
     peer: SocketAddr,
+    /// The address it came to.
+    own: Option<SocketAddr>,
     head: Duration,
     secure: bool,
+    work: Arc<Work>,
     shutdown: CancellationToken,
 }
 
@@ -223,54 +217,38 @@ macro_rules! drive {
     }};
 }
 
-/// What a connection is asked and has not handed over yet. hyper's own patience ends with a request's
-/// head: an h2 client that says nothing, or only answers pings, and one that never reads, it lets be.
-#[derive(Default)]
-struct Work {
-    under_way: AtomicUsize,
-    changed: Notify,
-}
-
-impl Work {
-    fn begin(self: &Arc<Self>) -> Asked {
-        self.under_way.fetch_add(1, Ordering::Relaxed);
-        self.changed.notify_one();
-        Asked(Arc::clone(self))
-    }
-
-    /// Resolves when nothing was under way for so long.
-    async fn rests(&self, most: Duration) {
-        loop {
-            let changed = self.changed.notified();
-            if self.under_way.load(Ordering::Relaxed) > 0 {
-                changed.await;
-            } else if tokio::time::timeout(most, changed).await.is_err() {
-                return;
-            }
+impl Connection {
+    /// To its end, perhaps through TLS.
+    async fn serve(self, socket: TcpStream, tls: Option<TlsAcceptor>, handshake: Duration) {
+        let Some(acceptor) = tls else {
+            return self.http1(socket).await;
+        };
+        let peer = self.peer;
+        let accepting = tokio::time::timeout(handshake, acceptor.accept(socket));
+        let Some(accepted) = self.shutdown.run_until_cancelled(accepting).await else {
+            return;
+        };
+        match accepted {
+            Ok(Ok(stream)) => match stream.get_ref().1.alpn_protocol() {
+                Some(b"h2") => self.http2(stream).await,
+                // The handshake was the answer (RFC 8737 §3).
+                Some(crate::tls::ACME_TLS) => {}
+                _ => self.http1(stream).await,
+            },
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS"),
+            Err(_) => tracing::debug!(%peer, "no TLS in time"),
         }
     }
-}
 
-/// A request, until the last of its answer was handed over.
-struct Asked(Arc<Work>);
-
-impl Drop for Asked {
-    fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
-        self.0.changed.notify_one();
-    }
-}
-
-impl Connection {
     async fn http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let (shutdown, peer, head) = (self.shutdown.clone(), self.peer, self.head);
-        let work = Arc::new(Work::default());
+        let work = Arc::clone(&self.work);
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.head)
             .max_headers(MAX_HEADERS)
             .max_header_size(MAX_HEAD)
-            .serve_connection(TokioIo::new(stream), self.service(&work))
+            .serve_connection(TokioIo::new(stream), self.service())
             .with_upgrades();
         if let Err(error) = drive!(served, shutdown, work, head) {
             tracing::debug!(%peer, %error, "a connection broke");
@@ -279,14 +257,14 @@ impl Connection {
 
     async fn http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let (shutdown, peer, head) = (self.shutdown.clone(), self.peer, self.head);
-        let work = Arc::new(Work::default());
+        let work = Arc::clone(&self.work);
         let served = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_WITHIN)
             .max_concurrent_streams(AT_ONCE)
             .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
-            .serve_connection(TokioIo::new(stream), self.service(&work));
+            .serve_connection(TokioIo::new(stream), self.service());
         if let Err(error) = drive!(served, shutdown, work, head) {
             tracing::debug!(%peer, %error, "a connection broke");
         }
@@ -294,7 +272,6 @@ impl Connection {
 
     fn service(
         self,
-        work: &Arc<Work>,
     ) -> impl hyper::service::Service<
         Request<Incoming>,
         Response = Response<Answer>,
@@ -303,10 +280,12 @@ impl Connection {
     > + Send
     + 'static {
         let (peer, secure) = (ConnectInfo(self.peer), self.secure);
+        let own = self.own.map(CameTo);
         let routes = TowerToHyperService::new(self.router);
-        let work = Arc::clone(work);
+        let work = self.work;
         service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
+            own.map(|own| request.extensions_mut().insert(own));
             let asked = work.begin();
             let answering = routes.call(request);
             async move {
@@ -353,6 +332,7 @@ impl Body for Answer {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::door::Bounds;
     use super::*;
     use crate::tls::{Certificates, server_config};
     use axum::routing::get;
@@ -360,11 +340,31 @@ mod tests {
     use std::time::Instant;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+    type Listening = (SocketAddr, CancellationToken, tokio::task::JoinHandle<()>);
+
+    const SHORT: Patience = Patience {
+        handshake: Duration::from_millis(100),
+        head: Duration::from_millis(100),
+        head_of_proxy: Duration::from_mins(1),
+    };
+
+    /// Longer than any test.
+    const AGES: Patience = Patience {
+        handshake: Duration::from_mins(10),
+        head: Duration::from_mins(10),
+        head_of_proxy: Duration::from_mins(10),
+    };
+
     /// A listener whose patience is short, and how it is stopped and waited for.
-    async fn listening(
-        tls: bool,
-        seats: usize,
-    ) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
+    async fn listening(tls: bool, seats: usize) -> Listening {
+        let bounds = Bounds {
+            address: seats,
+            ..CONNECTIONS
+        };
+        listening_with(tls, bounds, SHORT).await
+    }
+
+    async fn listening_with(tls: bool, bounds: Bounds, patience: Patience) -> Listening {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let slow = || async {
@@ -374,17 +374,9 @@ mod tests {
         let router = Router::new()
             .route("/", get(|| async { "here" }))
             .route("/slow", get(slow));
-        let mut listener = Listener::new(socket, router);
-        listener.patience = Patience {
-            handshake: Duration::from_millis(100),
-            head: Duration::from_millis(100),
-            head_of_proxy: Duration::from_mins(1),
-        };
-        let bounds = super::super::streams::Bounds {
-            per_token: seats,
-            in_all: 100,
-        };
-        listener.seats = Arc::new(Streams::new(bounds));
+        let door = Arc::new(Door::new(bounds));
+        let mut listener = Listener::new(socket, router).through(door);
+        listener.patience = patience;
         if tls {
             let certificates = Arc::new(Certificates::new(Vec::new(), None));
             let chain = CERTIFIED.0.clone();
@@ -511,6 +503,36 @@ mod tests {
                 break;
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_newcomer_is_served_though_one_network_fills_the_door() {
+        let bounds = Bounds {
+            in_all: 3,
+            ..CONNECTIONS
+        };
+        let (address, _shutdown, _running) = listening_with(false, bounds, AGES).await;
+        let mut idle = Vec::new();
+        for _ in 0..3 {
+            let mut socket = TcpStream::connect(address).await.unwrap();
+            let whole = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+            socket.write_all(whole).await.unwrap();
+            let mut answer = [0; 15];
+            socket.read_exact(&mut answer).await.unwrap();
+            idle.push(socket);
+        }
+        // All of 127.0.0.0/8 is this machine, and this is another network of it.
+        let newcomer = tokio::net::TcpSocket::new_v4().unwrap();
+        newcomer.bind("127.0.9.1:0".parse().unwrap()).unwrap();
+        let mut newcomer = newcomer.connect(address).await.unwrap();
+        let close = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        newcomer.write_all(close).await.unwrap();
+        assert!(rest(&mut newcomer).await.ends_with("here"));
+        // The oldest made room, long before its time.
+        assert!(rest(&mut idle[0]).await.ends_with("here"));
+        let again = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        idle[1].write_all(again).await.unwrap();
+        assert!(rest(&mut idle[1]).await.contains("200 OK"));
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ use super::ready::{self, Reading};
 use crate::audit::envelope::kind::OpKind;
 use crate::authority::event::Event;
 use crate::authority::ports::{Clock, Meter};
+use crate::finding::Status;
 use crate::mcp::tools::TOOLS;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -60,6 +61,11 @@ struct Answered {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Kind {
     kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct At {
+    listener: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -147,9 +153,24 @@ impl Metrics {
                 .set(whole(streams.open()));
         }
         all.register("open_streams", "Feeds and sockets that are open", open);
+        let connections = Family::<At, Gauge>::default();
+        let mut most = 0;
+        for (listener, door) in app.doors.each() {
+            let (open, room) = door.open();
+            most = room;
+            let at = At { listener };
+            connections.get_or_create(&at).set(whole(open));
+        }
+        all.register("open_connections", "Connections that are open", connections);
+        gauge(
+            &mut all,
+            "open_connections_most",
+            "Connections that one listener has room for",
+            whole(most),
+        );
         let ready = Family::<Check, Gauge>::default();
         for reading in readings {
-            let works = i64::from(reading.status != ready::Status::Failed);
+            let works = i64::from(reading.found.status != Status::Failed);
             ready.get_or_create(&Check { check: reading.id }).set(works);
         }
         all.register(

@@ -6,6 +6,7 @@ mod audit;
 mod caps;
 mod certificate;
 mod devices;
+mod door;
 mod edge;
 mod endpoint;
 mod exchange;
@@ -39,11 +40,12 @@ use crate::jobs::sealer::{SealError, Sealer};
 use crate::problem::{Exit, Problem};
 use crate::tls::{Certificates, Store};
 use certificate::Keeper;
+use door::Door;
 use futures_util::future::{OptionFuture, join_all};
 use listener::Listener;
 use sd_notify::NotifyState;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -122,7 +124,36 @@ pub(crate) struct App {
     clock: Arc<dyn Clock>,
     seal_every: Duration,
     certificates: Option<Arc<Certificates>>,
+    /// The file of its private key, when somebody else keeps it.
+    key_file: Option<PathBuf>,
     metrics: Arc<metrics::Metrics>,
+    /// Who is connected, by listener.
+    doors: Doors,
+}
+
+/// Room for connections at each listener.
+struct Doors {
+    public: Arc<Door>,
+    operator: Arc<Door>,
+    port80: Option<Arc<Door>>,
+}
+
+impl Doors {
+    fn new(port80: bool) -> Self {
+        let door = || Arc::new(Door::new(door::CONNECTIONS));
+        Self {
+            public: door(),
+            operator: door(),
+            port80: port80.then(door),
+        }
+    }
+
+    fn each(&self) -> impl Iterator<Item = (&'static str, &Arc<Door>)> {
+        let port80 = self.port80.as_ref();
+        [("public", &self.public), ("operator", &self.operator)]
+            .into_iter()
+            .chain(port80.map(|door| ("port80", door)))
+    }
 }
 
 /// A server that listens.
@@ -166,7 +197,7 @@ impl Server {
         let renewal = renewal(folder, options)?;
         let public = listen(options.listen, "--listen").await?;
         let operator = listen(options.operator_listen, "--operator-listen").await?;
-        let port80 = port80(&folder.dir, options).await?;
+        let port80 = port80(options).await?;
         let local = |l: &TcpListener| l.local_addr().map_err(|e| socket("a socket", &e));
         let (public_addr, operator_addr) = (local(&public)?, local(&operator)?);
         let exchange = exchange::Exchange::before(Arc::clone(&folder.authority), behind);
@@ -185,18 +216,27 @@ impl Server {
             clock: folder.clock(),
             seal_every: options.seal_every,
             certificates: keeper.as_ref().map(|k| Arc::clone(&k.certificates)),
+            key_file: keeper.as_ref().and_then(|k| k.key.clone()),
             metrics: Arc::new(metrics::Metrics::new(folder.clock())),
+            doors: Doors::new(port80.is_some()),
         };
         let meter: Arc<metrics::Metrics> = Arc::clone(&app.metrics);
         app.authority.metered_by(meter);
         let app = Arc::new(app);
         let scheme = if keeper.is_some() { "https" } else { "http" };
         let tls = keeper.as_ref().map(Keeper::config).transpose()?;
+        let doors = &app.doors;
+        let port80 = port80.zip(doors.port80.clone()).map(|(socket, door)| {
+            let routes = port80::routes(Store::of(&folder.dir), options.names());
+            Listener::new(socket, routes).through(door)
+        });
         Ok(Self {
             public: Listener::new(public, routes::public(&app))
+                .through(Arc::clone(&doors.public))
                 .over_tls(tls)
                 .behind(options.proxies.clone()),
-            operator: Listener::new(operator, routes::operator(&app)),
+            operator: Listener::new(operator, routes::operator(&app))
+                .through(Arc::clone(&doors.operator)),
             port80,
             keeper,
             renewal,
@@ -398,8 +438,8 @@ fn renewal(folder: &Folder, options: &Options) -> Result<Option<Desk>, Problem> 
     Ok(Some(desk))
 }
 
-/// The listener at port 80, when the ACME server comes there.
-async fn port80(dir: &Path, options: &Options) -> Result<Option<Listener>, Problem> {
+/// The socket at port 80, when the ACME server comes there.
+async fn port80(options: &Options) -> Result<Option<TcpListener>, Problem> {
     let Tls::Acme(acme) = &options.tls else {
         return Ok(None);
     };
@@ -407,8 +447,7 @@ async fn port80(dir: &Path, options: &Options) -> Result<Option<Listener>, Probl
         return Ok(None);
     }
     let socket = listen(acme.http_listen, "tls.http_listen").await?;
-    let routes = port80::routes(Store::of(dir), options.names());
-    Ok(Some(Listener::new(socket, routes)))
+    Ok(Some(socket))
 }
 
 /// Tells systemd, if it started this process.

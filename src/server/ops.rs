@@ -1,7 +1,13 @@
-//! What anyone may ask: is it alive, and with which keys is what it signs verified.
+//! What anyone may ask: is it alive, and with which keys is what it signs verified. And at which name
+//! a monitor may ask more.
 
+use super::knock::Visit;
+use super::rest::{self, Asked};
 use super::{App, edge};
-use axum::extract::State;
+use crate::authority::admit::Wants;
+use crate::authority::refusal::Cause;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -34,4 +40,29 @@ pub(super) async fn revoked_caps(State(app): State<Arc<App>>) -> Response {
         Ok(list) => ([(CONTENT_TYPE, "application/jwt")], list).into_response(),
         Err(refusal) => edge::respond(&refusal, refusal.to_body(&Value::Null)),
     }
+}
+
+/// What a row calls somebody who asks how the server is.
+const MONITOR: &str = "monitor";
+
+/// Lets a monitor through that knows whom it asks: a page in the operator's browser does not (DNS
+/// rebinding).
+pub(super) async fn monitor(
+    State(app): State<Arc<App>>,
+    visit: Visit,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let misnamed = app.names.wrong_at_operator(&parts);
+    if misnamed.is_none() {
+        return next.run(Request::from_parts(parts, body)).await;
+    }
+    let visit = Visit { misnamed, ..visit };
+    let asked = Asked {
+        tool: MONITOR,
+        wants: Wants::Anyone,
+        call: Err(Cause::RequestMalformed),
+    };
+    rest::answer(&app, &visit, &parts, asked).await
 }

@@ -1,9 +1,12 @@
 //! Whether the server can do its work, and if not, why not.
 
 use super::App;
+use super::door::Door;
 use crate::audit::anchor::AnchorKind;
 use crate::authority::Refusal;
 use crate::authority::ports::LogState;
+use crate::finding::{Finding, Status};
+use crate::tls::OF_AN_AUTHORITY;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
@@ -17,52 +20,33 @@ const FULL: u64 = 64 * 1024 * 1024;
 /// Less than this, and somebody should make room.
 const NEARLY_FULL: u64 = 1024 * 1024 * 1024;
 
-/// A certificate that ends in less should have been renewed.
-const SOON_S: i64 = 14 * 86_400;
-
 /// How many seals may be missed before somebody should look.
 const MISSED_SEALS: i64 = 3;
+
+/// What to do about connections that nearly fill a listener.
+const CROWDED: &str = "block that network in the firewall if it is none of your hosts'";
 
 /// The count of events, which only grows.
 pub(super) const EVENTS: &str = "audit_events";
 
-/// How a part is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Status {
-    Ok,
-    /// It works, and somebody should look.
-    Warn,
-    /// Requests will fail.
-    Failed,
-}
-
-impl Status {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warn => "warn",
-            Self::Failed => "failed",
-        }
-    }
-}
-
 /// How one part is, and what was measured.
 pub(super) struct Reading {
     pub(super) id: &'static str,
-    pub(super) status: Status,
-    cause: String,
-    fix: &'static str,
+    pub(super) found: Finding,
     /// Name, meaning and value, for a monitor.
     pub(super) measured: Vec<(&'static str, &'static str, i64)>,
 }
 
 impl Reading {
-    fn new(id: &'static str, status: Status, cause: impl Into<String>, fix: &'static str) -> Self {
+    fn new(
+        id: &'static str,
+        status: Status,
+        cause: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
         Self {
             id,
-            status,
-            cause: cause.into(),
-            fix,
+            found: Finding::new(id, status, cause, fix),
             measured: Vec::new(),
         }
     }
@@ -92,7 +76,31 @@ pub(super) async fn readings(app: &Arc<App>) -> Vec<Reading> {
         }
     }
     readings.extend(certificate(app));
+    let exposed = app.key_file.as_deref().and_then(crate::tls::exposed_key);
+    readings.extend(exposed.map(|found| Reading {
+        id: "key_file",
+        found,
+        measured: Vec::new(),
+    }));
+    readings.push(connections(app.doors.each()));
     readings
+}
+
+fn connections<'a>(doors: impl Iterator<Item = (&'static str, &'a Arc<Door>)>) -> Reading {
+    let (mut told, mut status, mut fix) = (Vec::new(), Status::Ok, "");
+    for (listener, door) in doors {
+        let (open, room) = door.open();
+        if open * 4 <= room * 3 {
+            told.push(format!("{open} at {listener}"));
+            continue;
+        }
+        (status, fix) = (Status::Warn, CROWDED);
+        let most = door.most();
+        let most = most.map(|(network, number)| format!(", {number} of them from {network}"));
+        let most = most.unwrap_or_default();
+        told.push(format!("{open} of {room} at {listener}{most}"));
+    }
+    Reading::new("connections", status, told.join("; "), fix)
 }
 
 fn ledger(state: &Result<LogState, Refusal>) -> Reading {
@@ -229,29 +237,22 @@ fn certificate(app: &App) -> Option<Reading> {
     let now = app.clock.now_ms() / 1000;
     let left = facts.not_after - now;
     let days = left.div_euclid(86_400);
-    let (status, cause) = if !facts.holds_at(now) {
-        (
-            Status::Failed,
-            "it does not hold now: hosts refuse it".to_owned(),
-        )
-    } else if left < SOON_S.min((facts.not_after - facts.not_before) / 4) {
-        (Status::Warn, format!("it ends in {days} days"))
+    let (status, cause, fix) = if !facts.holds_at(now) {
+        let cause = "it does not hold now: hosts refuse it".to_owned();
+        (Status::Failed, cause, fix)
+    } else if facts.ends_soon(now) {
+        (Status::Warn, format!("it ends in {days} days"), fix)
+    } else if facts.authority {
+        let (cause, fix) = OF_AN_AUTHORITY;
+        (Status::Warn, cause.to_owned(), fix)
     } else {
-        (Status::Ok, format!("{days} days left"))
+        (Status::Ok, format!("{days} days left"), "")
     };
-    Some(
-        Reading::new(
-            "certificate",
-            status,
-            cause,
-            if status == Status::Ok { "" } else { fix },
-        )
-        .measuring(
-            "certificate_expiry_timestamp_seconds",
-            "When the certificate ends, Unix time",
-            facts.not_after,
-        ),
-    )
+    Some(Reading::new("certificate", status, cause, fix).measuring(
+        "certificate_expiry_timestamp_seconds",
+        "When the certificate ends, Unix time",
+        facts.not_after,
+    ))
 }
 
 fn whole(n: u64) -> i64 {
@@ -261,11 +262,8 @@ fn whole(n: u64) -> i64 {
 /// 200 when requests can be served, 503 when not; each part with its reason.
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
     let readings = readings(&app).await;
-    let ready = readings.iter().all(|r| r.status != Status::Failed);
-    let checks: Vec<_> = readings
-        .iter()
-        .map(|r| json!({"id": r.id, "status": r.status.as_str(), "cause": r.cause, "fix": r.fix}))
-        .collect();
+    let ready = readings.iter().all(|r| r.found.status != Status::Failed);
+    let checks: Vec<_> = readings.iter().map(|r| r.found.to_json()).collect();
     let status = if ready {
         StatusCode::OK
     } else {
@@ -276,4 +274,31 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
         axum::Json(json!({"ready": ready, "checks": checks})),
     )
         .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::door::Bounds;
+    use super::*;
+
+    #[test]
+    fn a_listener_that_is_nearly_full_is_told_of_and_by_whom() {
+        let bounds = Bounds {
+            address: 8,
+            network: 8,
+            in_all: 8,
+        };
+        let door = Arc::new(Door::new(bounds));
+        let seat = || door.seat("192.0.2.7".parse().unwrap()).unwrap();
+        let mut seats: Vec<_> = (0..6).map(|_| seat()).collect();
+        let read = || connections([("public", &door)].into_iter()).found;
+        assert_eq!(
+            (read().status, read().cause.as_str()),
+            (Status::Ok, "6 at public")
+        );
+        seats.push(seat());
+        let told = "7 of 8 at public, 7 of them from 192.0.2.0/24";
+        assert_eq!((read().status, read().cause.as_str()), (Status::Warn, told));
+    }
 }

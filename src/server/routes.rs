@@ -37,9 +37,12 @@ pub(super) fn public(app: &Arc<App>) -> Router {
 
 /// What the operator's own tools reach.
 pub(super) fn operator(app: &Arc<App>) -> Router {
-    shared()
+    let monitored = Router::new()
         .route("/readyz", get(ready::readyz))
         .route("/metrics", get(metrics::show))
+        .route_layer(from_fn_with_state(Arc::clone(app), ops::monitor));
+    shared()
+        .merge(monitored)
         .route_layer(from_fn_with_state(Arc::clone(app), metrics::count))
         .layer(Extension(AtOperator))
         .with_state(Arc::clone(app))

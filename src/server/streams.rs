@@ -30,12 +30,6 @@ pub(super) const BODIES: Bounds = Bounds {
     in_all: 1024,
 };
 
-/// Of connections, by where they come from.
-pub(super) const CONNECTIONS: Bounds = Bounds {
-    per_token: 512,
-    in_all: 8192,
-};
-
 /// Those that are open, by token.
 #[derive(Debug)]
 pub(super) struct Streams {
@@ -66,23 +60,9 @@ impl Streams {
 
     /// Room for one more of a token, if there is any.
     pub(super) fn seat(self: &Arc<Self>, token: &str) -> Option<Seat> {
-        self.seat_within(token, self.bounds.per_token)
-    }
-
-    /// Room for one more of somebody who speaks for many.
-    pub(super) fn seat_of_many(self: &Arc<Self>) -> Option<Seat> {
-        self.seat_within("", self.bounds.in_all)
-    }
-
-    /// How many are open.
-    pub(super) fn open(&self) -> usize {
-        self.open.lock().all
-    }
-
-    fn seat_within(self: &Arc<Self>, token: &str, most: usize) -> Option<Seat> {
         let mut open = self.open.lock();
         let own = open.by_token.get(token).copied().unwrap_or(0);
-        if own >= most || open.all >= self.bounds.in_all {
+        if own >= self.bounds.per_token || open.all >= self.bounds.in_all {
             return None;
         }
         open.by_token.insert(token.to_owned(), own + 1);
@@ -92,6 +72,11 @@ impl Streams {
             streams: Arc::clone(self),
             token: token.to_owned(),
         })
+    }
+
+    /// How many are open.
+    pub(super) fn open(&self) -> usize {
+        self.open.lock().all
     }
 }
 

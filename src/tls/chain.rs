@@ -8,6 +8,9 @@ use std::sync::Arc;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+/// A certificate that ends in less should have been renewed, seconds.
+const SOON: i64 = 14 * 86_400;
+
 /// Why a certificate cannot be served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
@@ -24,7 +27,9 @@ pub enum ChainError {
     #[error("the private key is not the one of the certificate")]
     AnotherKey,
     /// Nobody could be told what it is for.
-    #[error("the certificate names no host")]
+    #[error(
+        "the certificate names no host (`openssl req -x509` needs `-addext subjectAltName=DNS:NAME`)"
+    )]
     NoNames,
 }
 
@@ -41,7 +46,15 @@ pub struct Facts {
     pub issuer: String,
     /// SHA-256 of it, in hex.
     pub fingerprint: String,
+    /// Whether it is an authority's own, and no server's.
+    pub authority: bool,
 }
+
+/// What is said of an authority's own certificate, and what to do.
+pub const OF_AN_AUTHORITY: (&str, &str) = (
+    "it is an authority's own certificate (CA:TRUE), as `openssl req -x509` makes it: many hosts refuse that of a server, even those told to trust it",
+    "get one from an authority, or add `-addext basicConstraints=critical,CA:FALSE -addext subjectAltName=DNS:NAME` and give hosts that file to trust",
+);
 
 impl Facts {
     /// Reads them of a certificate in DER.
@@ -52,6 +65,11 @@ impl Facts {
     /// Whether it holds at a time in Unix seconds.
     pub const fn holds_at(&self, now: i64) -> bool {
         self.not_before <= now && now < self.not_after
+    }
+
+    /// Whether so little of it is left at a time in Unix seconds that it should have been renewed.
+    pub fn ends_soon(&self, now: i64) -> bool {
+        self.not_after - now < SOON.min((self.not_after - self.not_before) / 4)
     }
 
     /// Whether it is for this name, which has no port and is in lower case (RFC 9525 §6.3: a star
@@ -123,6 +141,9 @@ fn facts(certificate: &[u8]) -> Result<Facts, ChainError> {
     let alternative = read
         .subject_alternative_name()
         .map_err(|e| ChainError::Unreadable(e.to_string()))?;
+    let constraints = read
+        .basic_constraints()
+        .map_err(|e| ChainError::Unreadable(e.to_string()))?;
     let names = alternative.map_or(&[][..], |names| &names.value.general_names);
     let names: Vec<String> = names.iter().filter_map(name).collect();
     if names.is_empty() {
@@ -134,6 +155,7 @@ fn facts(certificate: &[u8]) -> Result<Facts, ChainError> {
         not_after: read.validity().not_after.timestamp(),
         issuer: crate::text::clean_to(&read.issuer().to_string(), 200),
         fingerprint: hex::encode(crate::digest::sha256(&[certificate])),
+        authority: constraints.is_some_and(|c| c.value.ca),
     })
 }
 

@@ -1,11 +1,13 @@
 //! Certificates in files that somebody else writes, looked at again and again.
 
 use super::chain::{Chain, ChainError};
+use super::store::MAX_FILE;
 use crate::digest::sha256;
+use crate::finding::{Finding, Status};
+use crate::folder::bounded;
+use std::fs::File;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-
-/// Nothing that is a certificate is longer.
-const MAX_FILE: u64 = 256 * 1024;
 
 /// What a look found.
 #[derive(Debug)]
@@ -40,16 +42,16 @@ impl PemFiles {
     /// a link.
     pub fn look(&mut self) -> Looked {
         let read = read(&self.certificate).and_then(|c| Ok((c, read(&self.key)?)));
-        let (digest, chain) = match &read {
-            Ok((certificate, key)) => (
-                sha256(&[&sha256(&[certificate]), &sha256(&[key])]),
-                Chain::from_pem(certificate, key).map_err(|e| self.said(&e)),
-            ),
-            Err(error) => (sha256(&[error.as_bytes()]), Err(error.clone())),
+        let digest = match &read {
+            Ok((certificate, key)) => sha256(&[&sha256(&[certificate]), &sha256(&[key])]),
+            Err(error) => sha256(&[error.as_bytes()]),
         };
         if self.seen.replace(digest) == Some(digest) {
             return Looked::Same;
         }
+        let chain = read.and_then(|(certificate, key)| {
+            Chain::from_pem(&certificate, &key).map_err(|e| self.said(&e))
+        });
         match chain {
             Ok(chain) => Looked::New(Box::new(chain)),
             Err(error) => Looked::Unusable(error),
@@ -66,12 +68,21 @@ impl PemFiles {
     }
 }
 
+/// What is to be said of a private key that anybody on this machine can read, or change. A group may:
+/// that is how some tools let a server at it.
+pub fn exposed_key(path: &Path) -> Option<Finding> {
+    let mode = std::fs::metadata(path).ok()?.permissions().mode();
+    (mode & 0o007 != 0).then(|| {
+        let shown = path.display();
+        let cause = format!("everybody on this machine can read the private key in {shown}");
+        let fix = format!(
+            "chmod 600 {shown}, as the user who runs the server, or chmod 640 with a group of that user alone; and another key, if somebody did"
+        );
+        Finding::new("key_file", Status::Warn, cause, fix)
+    })
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    file.take(MAX_FILE)
-        .read_to_end(&mut bytes)
-        .map_err(|e| format!("{}: {e}", path.display()))?;
-    Ok(bytes)
+    let read = File::open(path).and_then(|file| bounded(&file, MAX_FILE));
+    read.map_err(|e| format!("{}: {e}", path.display()))
 }

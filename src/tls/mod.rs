@@ -5,11 +5,13 @@ pub mod acme;
 mod chain;
 mod choose;
 mod files;
+mod said;
 mod store;
 #[cfg(test)]
 mod tests;
 
-pub use chain::{Chain, ChainError, Facts};
+pub use chain::{Chain, ChainError, Facts, OF_AN_AUTHORITY};
 pub use choose::{ACME_TLS, Certificates, Worse, client_config, server_config};
-pub use files::{Looked, PemFiles};
-pub use store::Store;
+pub use files::{Looked, PemFiles, exposed_key};
+pub use said::said;
+pub use store::{LIVE, RESTORED, Store};

@@ -3,15 +3,20 @@
 //! certificate while the server answers the ACME server's questions.
 
 use super::chain::{Chain, ChainError};
-use crate::folder::{private_dir, replace_private};
+use crate::folder::{bounded_text, private_dir, replace_private};
 use crate::problem::{Exit, Problem};
 use rustls::sign::CertifiedKey;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Nothing here is longer.
-const MAX_FILE: u64 = 256 * 1024;
+/// Nothing here, nor any certificate, is longer: bytes.
+pub(super) const MAX_FILE: u64 = 256 * 1024;
+
+/// The certificate that a backup had: nobody serves it, since it may have been revoked after that.
+pub const RESTORED: &str = "restored.pem";
+
+/// The one that is served.
+pub const LIVE: &str = "live.pem";
 
 /// The longest token of http-01 and name of tls-alpn-01 that is looked up.
 const MAX_NAME: usize = 253;
@@ -32,7 +37,7 @@ impl Store {
 
     /// The certificate, its intermediates and its key: one file, so that one rename replaces all.
     pub fn live(&self) -> PathBuf {
-        self.dir.join("live.pem")
+        self.dir.join(LIVE)
     }
 
     /// A file of the folder.
@@ -50,16 +55,17 @@ impl Store {
         private_dir(&self.dir)?;
         // Never one that could not be served.
         Chain::from_pem(chain.as_bytes(), key.as_bytes()).map_err(|e| unusable(&e))?;
-        if let Some(old) = self.read("live.pem")? {
+        if let Some(old) = self.read(LIVE)? {
             replace_private(&self.path("previous.pem"), old.as_bytes())?;
         }
         let both = format!("{}\n{}\n", chain.trim_end(), key.trim_end());
-        replace_private(&self.live(), both.as_bytes())
+        replace_private(&self.live(), both.as_bytes())?;
+        self.remove(RESTORED)
     }
 
     /// The chain that is kept, if there is one.
     pub fn kept(&self) -> Result<Option<Chain>, Problem> {
-        let Some(pem) = self.read("live.pem")? else {
+        let Some(pem) = self.read(LIVE)? else {
             return Ok(None);
         };
         let chain = Chain::from_pem(pem.as_bytes(), pem.as_bytes());
@@ -151,9 +157,8 @@ fn read(path: &Path) -> Result<Option<String>, Problem> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(io(path, &e)),
     };
-    let mut text = String::new();
-    let read = file.take(MAX_FILE).read_to_string(&mut text);
-    read.map(|_| Some(text)).map_err(|e| io(path, &e))
+    let text = bounded_text(&file, MAX_FILE).map_err(|e| io(path, &e))?;
+    Ok(Some(text))
 }
 
 fn remove(path: &Path) -> Result<(), Problem> {

@@ -464,6 +464,25 @@ fn certificates_are_among_the_keys_and_come_back() {
     assert_eq!(entries(&other.dir().join("tls")), ["live"]);
 }
 
+#[test]
+fn a_certificate_of_a_backup_is_kept_and_not_served() {
+    let house = House::demo();
+    let tls = house.dir().join("tls");
+    std::fs::create_dir(&tls).unwrap();
+    for name in ["live.pem", "restored.pem", "account-x.json"] {
+        std::fs::write(tls.join(name), name).unwrap();
+    }
+    let pair = Pair::of(&house, "monday");
+    let (other, said) = pair.restored(&house, &[]);
+    let read = |name: &str| std::fs::read_to_string(other.dir().join("tls").join(name)).unwrap();
+    let mut there = entries(&other.dir().join("tls"));
+    there.sort();
+    assert_eq!(there, ["account-x.json", "restored.pem"]);
+    assert_eq!(read("restored.pem"), "live.pem");
+    assert_eq!(read("account-x.json"), "account-x.json");
+    assert!(said.to_string().contains("restored.pem"), "{said}");
+}
+
 /// Starts a command and kills it as soon as there is an unfinished folder in `watched`; says whether it
 /// was killed before it was through.
 fn killed(dir: &Path, args: &[&str], watched: &Path) -> bool {

@@ -91,6 +91,13 @@ fn what_was_decided_is_counted_and_nobody_is_named() {
     assert_eq!(samples[answered], "1");
     assert!(number(&samples, "agentkeys_disk_free_bytes") > 0);
     assert_eq!(samples["agentkeys_ready{check=\"ledger\"}"], "1");
+    assert!(
+        number(
+            &samples,
+            "agentkeys_open_connections{listener=\"operator\"}"
+        ) > 0
+    );
+    assert!(number(&samples, "agentkeys_open_connections{listener=\"public\"}") > 0);
     let names: String = samples.keys().map(String::as_str).collect();
     for secret in [
         "S3CRET",
@@ -114,6 +121,15 @@ fn a_server_that_cannot_keep_objects_says_so_and_recovers_by_itself() {
     let (status, said) = ready(&server);
     assert_eq!((status, &said["ready"]), (200, &json!(true)), "{said}");
     assert_eq!(check(&said, "disk")["status"], "ok", "{said}");
+    let connections = check(&said, "connections");
+    assert_eq!(connections["status"], "ok", "{said}");
+    assert!(
+        connections["cause"]
+            .as_str()
+            .unwrap()
+            .contains("1 at operator"),
+        "{said}"
+    );
     let (vault, away) = (
         server.house.dir().join("vault"),
         server.house.dir().join("away"),
@@ -147,4 +163,44 @@ fn a_log_that_nobody_seals_is_told_of() {
     let events = number(&samples, "agentkeys_audit_events_total");
     assert!(events > number(&samples, "agentkeys_audit_unsealed_events"));
     assert!(samples.contains_key("agentkeys_audit_checkpoint_timestamp_seconds"));
+}
+
+#[test]
+fn a_page_that_leads_its_own_name_here_learns_nothing() {
+    let settings = [("AGENTKEYS_SERVER_ALLOWED_HOSTS", "watch.example.com")];
+    let server = Server::over(House::demo(), &settings);
+    let own = server.operator.strip_prefix("http://").unwrap();
+    for path in ["metrics", "readyz"] {
+        let ask = |name: &str, value: &str| {
+            let url = format!("{}/{path}", server.operator);
+            send(server.http.get(url).header(name, value))
+        };
+        for (name, value, code) in [
+            ("host", "evil.example", "agentkeys.http.host_not_allowed"),
+            (
+                "host",
+                "127.0.0.1.evil.example",
+                "agentkeys.http.host_not_allowed",
+            ),
+            (
+                "origin",
+                "https://evil.example",
+                "agentkeys.http.origin_not_allowed",
+            ),
+        ] {
+            let reply = ask(name, value);
+            assert_eq!(
+                (reply.status, reply.code().as_str()),
+                (403, code),
+                "{value}"
+            );
+            assert!(!reply.body.contains("ledger"), "{}", reply.body);
+        }
+        for host in [own, "localhost:1", "watch.example.com"] {
+            assert_eq!(ask("host", host).status, 200, "{host}");
+        }
+    }
+    let rows = server.house.events(&["--tool", "monitor"]);
+    assert_eq!(rows.len(), 6, "{rows:?}");
+    assert!(rows.iter().all(|r| r["verdict"] == "deny"), "{rows:?}");
 }

@@ -1,13 +1,14 @@
 //! Certificates in files: which TLS is spoken, and how a certificate is swapped while the server is
 //! used.
 
-use super::support::{House, Server, command, send, text, wait};
+use super::support::{House, Server, command, free_port, send, text, wait};
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
 use serde_json::json;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -286,6 +287,255 @@ fn files_that_cannot_be_served_are_refused_at_the_start() {
         error["cause"].as_str().unwrap().contains("no private key"),
         "{error}"
     );
+}
+
+/// Settings of a server with its certificate and key in one file.
+fn in_files(file: &Path) -> [(&'static str, String); 4] {
+    let path = file.to_str().unwrap().to_owned();
+    [
+        ("AGENTKEYS_TLS_MODE", "files".to_owned()),
+        ("AGENTKEYS_TLS_CERTIFICATE", path.clone()),
+        ("AGENTKEYS_TLS_KEY", path),
+        (
+            "AGENTKEYS_SERVER_PUBLIC_URL",
+            "https://mcp.example.com/mcp".to_owned(),
+        ),
+    ]
+}
+
+/// The exit code of `tls status`, what it found and its last words.
+fn status(dir: &Path, file: &Path) -> (Option<i32>, serde_json::Value, serde_json::Value) {
+    let mut command = command(dir);
+    command
+        .args(["tls", "status", "--json"])
+        .envs(in_files(file));
+    let output = command.output().unwrap();
+    let read = |bytes: &[u8]| serde_json::from_slice(bytes).unwrap_or_default();
+    let error: serde_json::Value = read(&output.stderr);
+    (
+        output.status.code(),
+        read(&output.stdout),
+        error["error"].clone(),
+    )
+}
+
+fn found<'a>(said: &'a serde_json::Value, id: &str) -> &'a serde_json::Value {
+    let findings = said["findings"].as_array().unwrap();
+    let found = findings.iter().find(|f| f["id"] == id);
+    found.unwrap_or_else(|| panic!("no {id} in {said}"))
+}
+
+#[test]
+fn status_ends_as_doctor_does_and_says_so_in_the_same_words() {
+    let ca = Ca::new();
+    let house = House::demo();
+    let file = house.temp.path().join("both.pem");
+    put(&file, &ca.good());
+    let (exit, said, _) = status(&house.dir(), &file);
+    assert_eq!(exit, Some(0), "{said}");
+    assert_eq!(found(&said, "certificate")["status"], "ok");
+    put(&file, &ca.issue(&["mcp.example.com"], (2021, 1)));
+    let (exit, said, error) = status(&house.dir(), &file);
+    assert_eq!(
+        (exit, &error["code"]),
+        (Some(6), &"agentkeys.tls.found".into())
+    );
+    let certificate = found(&said, "certificate");
+    assert_eq!(certificate["status"], "failed");
+    assert!(
+        error["cause"]
+            .as_str()
+            .unwrap()
+            .contains("2021-01-01T00:00:00"),
+        "{error}"
+    );
+    let nowhere = house.temp.path().join("nowhere");
+    let (exit, said, error) = status(&nowhere, &file);
+    assert_eq!((exit, said), (Some(3), serde_json::Value::Null));
+    assert_eq!(error["code"], "agentkeys.folder.missing");
+}
+
+fn chmod(file: &Path, mode: u32) {
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_key_that_everybody_can_read_is_told_of_until_it_is_shut() {
+    let ca = Ca::new();
+    let (server, file) = serving(&ca, &[]);
+    let line = server.logged("the key is open");
+    assert!(
+        line.contains("both.pem") && line.contains("chmod 600"),
+        "{line}"
+    );
+    let ready = || send(server.http.get(format!("{}/readyz", server.operator)));
+    let told = |reply: &super::support::Reply| {
+        let said = reply.json();
+        let checks = said["checks"].as_array().unwrap();
+        checks.iter().find(|c| c["id"] == "key_file").cloned()
+    };
+    let reply = ready();
+    assert_eq!(
+        (reply.status, &told(&reply).unwrap()["status"]),
+        (200, &"warn".into())
+    );
+    let (exit, said, _) = status(&server.house.dir(), &file);
+    let open = found(&said, "key_file");
+    assert_eq!((exit, &open["status"]), (Some(0), &"warn".into()));
+    assert!(
+        open["fix"].as_str().unwrap().contains("chmod 600"),
+        "{open}"
+    );
+    // A group may be how the server gets at it.
+    for mode in [0o600, 0o640] {
+        chmod(&file, mode);
+        assert_eq!(told(&ready()), None, "{mode:o}");
+        let (_, said, _) = status(&server.house.dir(), &file);
+        assert!(!said.to_string().contains("key_file"), "{said}");
+    }
+    // Without a server, doctor looks itself.
+    chmod(&file, 0o604);
+    let house = House::demo();
+    let mut command = command(&house.dir());
+    command.args(["doctor", "--json"]).envs(in_files(&file));
+    let said: serde_json::Value =
+        serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+    assert_eq!(found(&said, "key_file")["status"], "warn", "{said}");
+}
+
+#[test]
+fn what_is_somebody_elses_to_renew_is_not_told_to_be_issued() {
+    let ca = Ca::new();
+    let house = House::demo();
+    let file = house.temp.path().join("both.pem");
+    put(&file, &ca.issue(&["other.example.com"], (2021, 1)));
+    let (_, said, _) = status(&house.dir(), &file);
+    for id in ["certificate", "names"] {
+        let fix = found(&said, id)["fix"].as_str().unwrap();
+        assert!(!fix.contains("tls issue"), "{fix}");
+        assert!(
+            fix.contains("both.pem") && fix.contains("where it comes from"),
+            "{fix}"
+        );
+    }
+    for verb in ["issue", "renew", "revoke"] {
+        let mut command = command(&house.dir());
+        command.args(["tls", verb, "--json"]).envs(in_files(&file));
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(3));
+        let said: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+        let error = &said["error"];
+        assert_eq!(error["code"], "agentkeys.tls.not_acme");
+        let told = format!("{} {}", error["cause"], error["fix"]);
+        assert!(
+            told.contains("files") && told.contains("both.pem"),
+            "{told}"
+        );
+        assert!(!told.contains("acme"), "{told}");
+    }
+}
+
+#[test]
+fn an_authoritys_own_certificate_is_explained_on_both_sides() {
+    let mut params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap().pem();
+    let house = House::demo();
+    let file = house.temp.path().join("both.pem");
+    put(&file, &format!("{certificate}\n{}", key.serialize_pem()));
+    let (_, said, _) = status(&house.dir(), &file);
+    let authority = found(&said, "authority");
+    assert_eq!(authority["status"], "warn", "{said}");
+    assert!(
+        authority["cause"]
+            .as_str()
+            .unwrap()
+            .contains("openssl req -x509")
+    );
+    let settings = in_files(&file);
+    let mut settings = settings
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_str()));
+    settings[3].1 = "https://127.0.0.1/mcp";
+    let server = Server::over(house, &settings);
+    server.logged("hosts may refuse the certificate");
+    let mut command = command(&server.house.dir());
+    command.args(["doctor", "--json", "--url", &server.base, "--ca-file"]);
+    let output = command.arg(&file).output().unwrap();
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let refused = found(&said, "public certificate");
+    assert_eq!(refused["status"], "failed", "{said}");
+    assert!(
+        refused["cause"]
+            .as_str()
+            .unwrap()
+            .contains("openssl req -x509"),
+        "{said}"
+    );
+}
+
+/// Settings of a server whose certificates come from an ACME server that is not there.
+fn from_nobody() -> Vec<(&'static str, String)> {
+    let port = free_port();
+    [
+        ("AGENTKEYS_TLS_MODE", "acme".to_owned()),
+        (
+            "AGENTKEYS_TLS_DIRECTORY",
+            "https://localhost:1/dir".to_owned(),
+        ),
+        (
+            "AGENTKEYS_TLS_STAGING_DIRECTORY",
+            "https://localhost:1/dir".to_owned(),
+        ),
+        ("AGENTKEYS_TLS_HTTP_LISTEN", format!("127.0.0.1:{port}")),
+        (
+            "AGENTKEYS_SERVER_PUBLIC_URL",
+            "https://mcp.example.com/mcp".to_owned(),
+        ),
+    ]
+    .into()
+}
+
+#[test]
+fn a_rehearsal_by_hand_that_fails_puts_nothing_off() {
+    let house = House::demo();
+    let mut command = command(&house.dir());
+    command
+        .args(["tls", "issue", "--staging", "--json"])
+        .envs(from_nobody());
+    assert_eq!(command.output().unwrap().status.code(), Some(8));
+    assert!(!house.dir().join("tls/renewal.json").exists());
+    let rows = house.events(&["--tool", "tls.renew"]);
+    assert!(rows.is_empty(), "{rows:?}");
+    // The real one counts, and is on record.
+    command = super::support::command(&house.dir());
+    command.args(["tls", "issue", "--json"]).envs(from_nobody());
+    assert_eq!(command.output().unwrap().status.code(), Some(8));
+    assert!(house.dir().join("tls/renewal.json").exists());
+    assert_eq!(house.events(&["--tool", "tls.renew"]).len(), 1);
+}
+
+#[test]
+fn what_a_command_got_is_served_at_once() {
+    let ca = Ca::new();
+    let house = House::demo();
+    let live = house.dir().join("tls/live.pem");
+    std::fs::create_dir(live.parent().unwrap()).unwrap();
+    put(&live, &ca.good());
+    let settings = from_nobody();
+    let settings: Vec<_> = settings.iter().map(|(n, v)| (*n, v.as_str())).collect();
+    let server = Server::over(house, &settings);
+    let started = std::time::Instant::now();
+    for _ in 0..3 {
+        let renewed = ca.good();
+        put(&live, &renewed);
+        while served(&server, &ca) != leaf(&renewed) {
+            std::thread::yield_now();
+        }
+    }
+    let took = started.elapsed();
+    assert!(took.as_secs() < 9, "{took:?} for three");
 }
 
 /// Under load from two sides, one that keeps its connection and one that makes a new one each time.

@@ -5,42 +5,15 @@ use crate::authority::ports::Clock as _;
 use crate::cli::Ctx;
 use crate::cli::out::Tone;
 use crate::config::{Config, Tls};
+use crate::finding::{Finding, Status};
 use crate::folder::system::SystemClock;
-use crate::problem::Problem;
+use crate::problem::{Exit, Problem};
 use crate::tls::acme::{Acme, Known, State, Step, plan};
-use crate::tls::{Facts, Looked, PemFiles};
-use serde_json::{Value, json};
+use crate::tls::{Facts, Looked, OF_AN_AUTHORITY, PemFiles, RESTORED, exposed_key};
+use serde_json::json;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
-
-/// One thing that was looked at.
-struct Finding {
-    id: &'static str,
-    status: &'static str,
-    cause: String,
-    fix: String,
-}
-
-impl Finding {
-    fn new(
-        id: &'static str,
-        status: &'static str,
-        cause: impl Into<String>,
-        fix: impl Into<String>,
-    ) -> Self {
-        Self {
-            id,
-            status,
-            cause: cause.into(),
-            fix: fix.into(),
-        }
-    }
-
-    fn to_json(&self) -> Value {
-        json!({"id": self.id, "status": self.status, "cause": self.cause, "fix": self.fix})
-    }
-}
 
 /// What was found.
 #[derive(Default)]
@@ -50,19 +23,30 @@ struct Found {
     next: Option<String>,
 }
 
-/// Says how things stand. That something is wrong with them is no failure of the command.
+/// Says how things stand, and fails as `doctor` does when something does not work.
 pub(super) async fn run(ctx: &Ctx) -> Result<(), Problem> {
-    let (dir, config) = (ctx.dir()?, ctx.config()?);
+    let dir = ctx.dir()?;
+    crate::folder::founded(&dir)?;
+    let config = ctx.config()?;
     let found = tokio::task::spawn_blocking(move || look(&dir, &config)).await;
     let found = found.map_err(|e| {
         Problem::new(
-            crate::problem::Exit::Failed,
+            Exit::Failed,
             "agentkeys.runtime",
             e.to_string(),
             "run it again",
         )
     })??;
-    show(ctx, &found)
+    show(ctx, &found)?;
+    match found.findings.iter().find(|f| f.status == Status::Failed) {
+        None => Ok(()),
+        Some(first) => Err(Problem::new(
+            Exit::Acceptance,
+            "agentkeys.tls.found",
+            format!("{}: {}", first.id, first.cause),
+            first.fix.clone(),
+        )),
+    }
 }
 
 fn look(dir: &Path, config: &Config) -> Result<Found, Problem> {
@@ -78,15 +62,28 @@ fn look(dir: &Path, config: &Config) -> Result<Found, Problem> {
                 "tls.mode is \"none\": the server speaks plain HTTP, on this machine only"
             };
             let fix = "agentkeys init --domain D sets it up for a public host";
-            found.findings.push(Finding::new("mode", "ok", cause, fix));
+            let mut mode = Finding::ok("mode", cause);
+            if !behind {
+                fix.clone_into(&mut mode.fix);
+            }
+            found.findings.push(mode);
         }
         Tls::Files(files) => {
             let (certificate, key) = (dir.join(&files.certificate), dir.join(&files.key));
+            let renew = format!(
+                "renew it where it comes from; the server looks at {} and {} every {} s",
+                certificate.display(),
+                key.display(),
+                files.look_every.as_secs()
+            );
+            found.findings.extend(exposed_key(&key));
             match PemFiles::new(certificate, key).look() {
-                Looked::New(chain) => certificate_found(&mut found, &chain.facts, &names, now),
+                Looked::New(chain) => {
+                    certificate_found(&mut found, &chain.facts, &names, now, &renew);
+                }
                 Looked::Unusable(error) => found.findings.push(Finding::new(
                     "certificate",
-                    "bad",
+                    Status::Failed,
                     error,
                     "put the certificate and its key there, or set tls.certificate and tls.key",
                 )),
@@ -105,22 +102,31 @@ fn look(dir: &Path, config: &Config) -> Result<Found, Problem> {
 fn acme_found(found: &mut Found, acme: &Acme, now: i64) -> Result<(), Problem> {
     if let Err(trouble) = acme.check() {
         let fix = trouble.kind.fix();
-        found
-            .findings
-            .push(Finding::new("configuration", "bad", trouble.cause, fix));
+        found.findings.push(Finding::new(
+            "configuration",
+            Status::Failed,
+            trouble.cause,
+            fix,
+        ));
     }
     match acme.store.kept() {
-        Ok(Some(chain)) => certificate_found(found, &chain.facts, acme.names(), now),
+        Ok(Some(chain)) => certificate_found(found, &chain.facts, acme.names(), now, GET),
+        Ok(None) if acme.store.has(RESTORED) => found.findings.push(Finding::new(
+            "certificate",
+            Status::Failed,
+            "there is none but that of a backup, which may have been revoked since: it is tls/restored.pem, and not served",
+            "run `agentkeys serve`, which gets another, or `agentkeys tls issue`",
+        )),
         Ok(None) => found.findings.push(Finding::new(
             "certificate",
-            "bad",
+            Status::Failed,
             "there is no certificate yet",
             "run `agentkeys serve`, which gets one, or `agentkeys tls issue`",
         )),
         Err(problem) => {
             found.findings.push(Finding::new(
                 "certificate",
-                "bad",
+                Status::Failed,
                 problem.cause,
                 problem.fix,
             ));
@@ -133,7 +139,7 @@ fn acme_found(found: &mut Found, acme: &Acme, now: i64) -> Result<(), Problem> {
         let fix = "run `agentkeys tls issue`";
         found.findings.push(Finding::new(
             "revoked",
-            "bad",
+            Status::Failed,
             "the certificate is revoked",
             fix,
         ));
@@ -153,7 +159,7 @@ fn acme_found(found: &mut Found, acme: &Acme, now: i64) -> Result<(), Problem> {
     };
     found.next = Some(time(next));
     found.findings.push(match &state.last {
-        None => Finding::new("renewal", "ok", "nothing stands in the way", ""),
+        None => Finding::ok("renewal", "nothing stands in the way"),
         Some(last) => {
             let cause = format!(
                 "{} ({} times; the last was at {})",
@@ -161,12 +167,13 @@ fn acme_found(found: &mut Found, acme: &Acme, now: i64) -> Result<(), Problem> {
                 state.failures,
                 time(last.at)
             );
-            Finding::new("renewal", "bad", cause, last.kind.fix())
+            // What is served meanwhile is looked at by itself.
+            Finding::new("renewal", Status::Warn, cause, last.kind.fix())
         }
     });
     if acme.has_order() {
         let cause = "an order is under way: the next run goes on with it";
-        found.findings.push(Finding::new("order", "ok", cause, ""));
+        found.findings.push(Finding::ok("order", cause));
     }
     found.findings.push(files(acme));
     Ok(())
@@ -185,7 +192,7 @@ fn files(acme: &Acme) -> Finding {
         .map(|entry| entry.path().display().to_string())
         .collect();
     if open.is_empty() {
-        return Finding::new("files", "ok", "only their owner can read them", "");
+        return Finding::ok("files", "only their owner can read them");
     }
     let (cause, fix) = (
         format!("others on this machine can read {}", open.join(", ")),
@@ -194,22 +201,24 @@ fn files(acme: &Acme) -> Finding {
             dir.display()
         ),
     );
-    Finding::new("files", "bad", cause, fix)
+    Finding::new("files", Status::Warn, cause, fix)
 }
 
-fn certificate_found(found: &mut Found, facts: &Facts, names: &[String], now: i64) {
+/// How to get a certificate that is this server's to get.
+const GET: &str =
+    "run `agentkeys tls issue`; look at `agentkeys tls status` for what stands in the way";
+
+fn certificate_found(found: &mut Found, facts: &Facts, names: &[String], now: i64, get: &str) {
     let days = (facts.not_after - now) / 86_400;
     let missing: Vec<_> = names
         .iter()
         .filter(|name| !facts.is_for(name))
         .cloned()
         .collect();
-    let get =
-        "run `agentkeys tls issue`; look at `agentkeys tls status` for what stands in the way";
     found.findings.push(if now >= facts.not_after {
         Finding::new(
             "certificate",
-            "bad",
+            Status::Failed,
             format!("it ended at {}", time(facts.not_after)),
             get,
         )
@@ -218,20 +227,29 @@ fn certificate_found(found: &mut Found, facts: &Facts, names: &[String], now: i6
             "it begins at {}, or this machine's clock is behind",
             time(facts.not_before)
         );
-        Finding::new("certificate", "bad", cause, "set this machine's clock")
-    } else {
         Finding::new(
             "certificate",
-            "ok",
-            format!("it holds for {days} more days"),
-            "",
+            Status::Failed,
+            cause,
+            "set this machine's clock",
         )
+    } else if facts.ends_soon(now) {
+        let cause = format!("it ends in {days} days");
+        Finding::new("certificate", Status::Warn, cause, get)
+    } else {
+        Finding::ok("certificate", format!("it holds for {days} more days"))
     });
+    if facts.authority {
+        let (cause, fix) = OF_AN_AUTHORITY;
+        found
+            .findings
+            .push(Finding::new("authority", Status::Warn, cause, fix));
+    }
     if !missing.is_empty() {
         let cause = format!("it is not for {}", missing.join(", "));
         found
             .findings
-            .push(Finding::new("names", "bad", cause, get));
+            .push(Finding::new("names", Status::Failed, cause, get));
     }
     found.facts = Some(facts.clone());
 }
@@ -257,14 +275,19 @@ fn show(ctx: &Ctx, found: &Found) -> Result<(), Problem> {
             out.fields(&[("next", next.clone())])?;
         }
         for finding in &found.findings {
-            let good = finding.status == "ok";
-            let mark = out.paint(
-                if good { "✓" } else { "✗" },
-                if good { Tone::Good } else { Tone::Bad },
-            );
+            let (mark, tone) = match finding.status {
+                Status::Ok => ("✓", Tone::Good),
+                Status::Warn => ("!", Tone::Warn),
+                Status::Failed => ("✗", Tone::Bad),
+                Status::Skipped => ("-", Tone::Faint),
+            };
             let cause = crate::text::clean(&finding.cause);
-            out.painted(&format!("{mark} {}: {cause}", finding.id))?;
-            if !good {
+            out.painted(&format!(
+                "{} {}: {cause}",
+                out.paint(mark, tone),
+                finding.id
+            ))?;
+            if !finding.fix.is_empty() {
                 out.line(&format!("  fix: {}", finding.fix))?;
             }
         }

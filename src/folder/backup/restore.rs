@@ -20,6 +20,7 @@ use crate::jobs::recheck::{Against, recheck};
 use crate::ledger::backup::Copied;
 use crate::problem::{Exit, Problem};
 use crate::secret::Secret;
+use crate::tls::{LIVE, RESTORED};
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write as _};
@@ -373,8 +374,15 @@ fn put(data: &Path, member: &Member, from: &mut dyn Read) -> Result<(), Fault> {
 fn write_keys(data: &Path, keys: &Keys) -> Result<(), Problem> {
     let root = hex::encode(keys.root.bytes().expose());
     write_private(&data.join("keys/root.key"), root.as_bytes())?;
+    let tls = data.join("tls");
+    let live = keys.tls.iter().any(|(path, _)| path == Path::new(LIVE));
     for (path, bytes) in &keys.tls {
-        let path = data.join("tls").join(path);
+        // What was revoked since must not be served again; whoever knows better puts it back.
+        let path = match path {
+            path if path == Path::new(LIVE) => tls.join(RESTORED),
+            path if live && path == Path::new(RESTORED) => continue,
+            path => tls.join(path),
+        };
         private_dir(folder_of(&path))?;
         write_private(&path, bytes.expose())?;
     }

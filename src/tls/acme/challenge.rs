@@ -15,7 +15,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
 /// How long the program may take for one record.
-const HOOK: Duration = Duration::from_mins(2);
+pub(super) const HOOK: Duration = Duration::from_mins(2);
 
 /// What is read of what it says.
 const HOOK_SAYS: u64 = 4096;

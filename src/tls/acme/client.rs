@@ -22,6 +22,9 @@ const WHOLE: Duration = Duration::from_secs(30);
 /// Nothing an ACME server says is longer.
 const MAX_BODY: usize = 512 * 1024;
 
+/// Bundles of all authorities of the web are a quarter of this, bytes.
+const MAX_CA_FILE: u64 = 1024 * 1024;
+
 /// How far the clocks may be apart, seconds, before it is said.
 const CLOCKS_APART: i64 = 600;
 
@@ -73,7 +76,9 @@ impl Http {
                     format!("tls.ca_file {}: {what}", path.display()),
                 )
             };
-            let pem = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
+            let file = std::fs::File::open(path);
+            let pem = file.and_then(|file| crate::folder::bounded(&file, MAX_CA_FILE));
+            let pem = pem.map_err(|e| bad(e.to_string()))?;
             let certificates =
                 Certificate::from_pem_bundle(&pem).map_err(|e| bad(e.to_string()))?;
             if certificates.is_empty() {
@@ -145,12 +150,8 @@ fn trouble(trouble: Trouble) -> Error {
 fn lost(error: &reqwest::Error) -> Error {
     let text = chain(error);
     let lower = text.to_ascii_lowercase();
-    let out_of_time = [
-        "certificate expired",
-        "not valid yet",
-        "expired certificate",
-        "notvalidyet",
-    ];
+    // As `tls::said` says it.
+    let out_of_time = ["the certificate ended at", "the certificate begins at"];
     let kind = if out_of_time.iter().any(|w| lower.contains(w)) {
         Kind::Clock
     } else {

@@ -39,6 +39,10 @@ impl Reason {
 impl Acme {
     /// When the authority would have the kept certificate renewed; nothing when it does not say.
     pub async fn window(&self, chain: &Chain) -> Result<Option<Said>, Trouble> {
+        self.in_time(self.asked(chain)).await
+    }
+
+    async fn asked(&self, chain: &Chain) -> Result<Option<Said>, Trouble> {
         let Some(id) = name_of(chain) else {
             return Ok(None);
         };
@@ -64,6 +68,10 @@ impl Acme {
     /// Revokes a certificate, and remembers that.
     pub async fn revoke(&self, chain: &Chain, reason: Reason) -> Result<(), Trouble> {
         let _alone = Alone::take(&self.store)?;
+        self.in_time(self.revoked(chain, reason)).await
+    }
+
+    async fn revoked(&self, chain: &Chain, reason: Reason) -> Result<(), Trouble> {
         let http = self.http(Stage::Production)?;
         let directory = self.config.directory.to_string();
         let account = account::open(&self.store, &directory, &http).await?;

@@ -1,6 +1,7 @@
 //! From nothing, or from wherever the last run was cut off, to a certificate in hand.
 
 use super::account;
+use super::challenge::HOOK;
 use super::client::{Http, Now, because};
 use super::fit::{self, Asked};
 use super::lock::Alone;
@@ -13,9 +14,14 @@ use instant_acme::{
     Account, CertificateIdentifier, Error, Identifier, NewOrder, Order, OrderStatus,
 };
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// How often a step is taken again because its nonce was refused; each is three requests already.
 pub(super) const NONCES: u32 = 12;
+
+/// How long a whole run may take, besides what the operator's own waits and programs do: however many
+/// small answers an ACME server gives.
+const RUN: Duration = Duration::from_mins(15);
 
 /// Tells whoever waits what is being done.
 pub type Tell = Box<dyn Fn(&str) + Send + Sync>;
@@ -29,6 +35,8 @@ pub struct Acme {
     names: Vec<String>,
     now: Now,
     pub(super) tell: Tell,
+    /// How long a whole run may take.
+    pub run: Duration,
 }
 
 impl std::fmt::Debug for Acme {
@@ -78,7 +86,17 @@ impl Acme {
         let mut names: Vec<String> = names.iter().map(|name| canonical(name)).collect();
         names.sort();
         names.dedup();
+        let own = if config.challenge == config::Challenge::Dns01 {
+            // Each record is set and taken away, and perhaps another run's before.
+            let calls = u32::try_from(names.len())
+                .unwrap_or(u32::MAX)
+                .saturating_mul(3);
+            config.dns_wait.saturating_add(HOOK.saturating_mul(calls))
+        } else {
+            Duration::ZERO
+        };
         Self {
+            run: RUN.saturating_add(own),
             store: Store::of(dir),
             config: config.clone(),
             dir: dir.to_owned(),
@@ -167,17 +185,11 @@ impl Acme {
         self.check()?;
         let alone = Alone::take(&self.store)?;
         let http = self.http(wanted.stage)?;
-        let got = match self.attempt(wanted, &http).await {
-            // Its server has forgotten us. Whatever was kept there is gone with it.
-            Err(trouble) if trouble.kind == Kind::AccountGone => {
-                (self.tell)("the account is not known any more: another is made");
-                let directory = self.directory(wanted.stage)?.to_string();
-                self.store.remove(&account::file(&directory))?;
-                self.store.remove(order::file(wanted.stage))?;
-                self.attempt(wanted, &http).await
-            }
-            got => got,
-        };
+        let got = self.in_time(self.attempts(wanted, &http)).await;
+        if matches!(&got, Err(trouble) if trouble.kind == Kind::Overdue) {
+            // Nobody else is at it yet. Records are taken away by the next run, which is told of them.
+            self.store.clear_proofs()?;
+        }
         let (chain, pem, key) = got.map_err(|trouble| match http.heard().clocks() {
             Some(clocks) if trouble.kind != Kind::RateLimited => {
                 let cause = format!("{}; {clocks}", trouble.cause);
@@ -193,6 +205,37 @@ impl Acme {
             key,
             _alone: alone,
         })
+    }
+
+    /// Ends what an ACME server drags out. What was begun is kept.
+    pub(super) async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, Trouble>>,
+    ) -> Result<T, Trouble> {
+        let done = tokio::time::timeout(self.run, work).await;
+        done.unwrap_or_else(|_| {
+            let seconds = self.run.as_secs();
+            let cause = format!("the ACME server was not done within {seconds} s, all in all");
+            Err(Trouble::new(Kind::Overdue, cause))
+        })
+    }
+
+    async fn attempts(
+        &self,
+        wanted: Wanted,
+        http: &Http,
+    ) -> Result<(Chain, String, String), Trouble> {
+        match self.attempt(wanted, http).await {
+            // Its server has forgotten us. Whatever was kept there is gone with it.
+            Err(trouble) if trouble.kind == Kind::AccountGone => {
+                (self.tell)("the account is not known any more: another is made");
+                let directory = self.directory(wanted.stage)?.to_string();
+                self.store.remove(&account::file(&directory))?;
+                self.store.remove(order::file(wanted.stage))?;
+                self.attempt(wanted, http).await
+            }
+            got => got,
+        }
     }
 
     /// Keeps it as the one to serve; of a rehearsal nothing is kept.

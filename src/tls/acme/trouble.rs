@@ -49,6 +49,8 @@ pub enum Kind {
     Refused,
     /// The order is still being worked on.
     Pending,
+    /// The whole took too long.
+    Overdue,
     /// What was issued is worse than what there is, or not what was asked for.
     Unfit,
     /// The program that sets TXT records failed.
@@ -93,6 +95,7 @@ impl Kind {
             Self::Nonce => "agentkeys.tls.bad_nonce",
             Self::Refused => "agentkeys.tls.ca_refused",
             Self::Pending => "agentkeys.tls.pending",
+            Self::Overdue => "agentkeys.tls.overdue",
             Self::Unfit => "agentkeys.tls.unfit",
             Self::Hook => "agentkeys.tls.dns_hook",
             Self::Busy => "agentkeys.tls.busy",
@@ -137,6 +140,9 @@ impl Kind {
             Self::Refused => {
                 "read what the authority says; `agentkeys tls issue --staging` rehearses it at no cost"
             }
+            Self::Overdue => {
+                "nothing: the next try goes on with the order; look at the authority's status page if it stays"
+            }
             Self::Unfit => {
                 "look at the profile and the names; `agentkeys tls issue --force` takes it all the same"
             }
@@ -156,7 +162,7 @@ impl Kind {
     /// How a command ends with it.
     pub const fn exit(self) -> Exit {
         match self {
-            Self::Unreachable => Exit::Unreachable,
+            Self::Unreachable | Self::Overdue => Exit::Unreachable,
             Self::Config | Self::Profile | Self::ExternalAccount | Self::Hook | Self::Disk => {
                 Exit::Config
             }

@@ -74,6 +74,27 @@ fn a_request_that_hangs_ends() {
 
 #[test]
 #[ignore = "needs tests/sdk/install"]
+fn a_run_that_is_dragged_out_ends_and_the_next_goes_on_with_it() {
+    let pebble = Pebble::start();
+    let faults = Faults::before(&pebble);
+    let mut worker = Worker::new(&pebble, Some(&faults));
+    let whole = worker.desk.acme.run;
+    worker.desk.acme.run = std::time::Duration::from_secs(3);
+    // Within what one request may take.
+    faults.set("/finalize-order/", Fault::Hang, 1);
+    let started = std::time::Instant::now();
+    let trouble = worker.fails(Kind::Overdue);
+    assert!(started.elapsed().as_secs() < 20, "{trouble}");
+    assert!(!worker.path("http-01").exists(), "proofs are left behind");
+    worker.desk.acme.run = whole;
+    // Nobody holds the lock, and the order is still there.
+    worker.comes_again();
+    worker.gets();
+    assert_eq!(faults.orders(), 1);
+}
+
+#[test]
+#[ignore = "needs tests/sdk/install"]
 fn an_authority_that_forgot_the_account_gets_another() {
     let mut pebble = Pebble::start();
     let mut worker = Worker::new(&pebble, None);

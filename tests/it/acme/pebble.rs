@@ -379,6 +379,14 @@ impl Place {
         (output.status.code().unwrap(), said["error"].clone())
     }
 
+    /// What `tls status` says of a certificate that hosts refuse.
+    #[track_caller]
+    pub(crate) fn unwell(&self) -> Value {
+        let output = self.run(&["tls", "status"]);
+        assert_eq!(output.status.code(), Some(6), "{}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
     /// The code of that problem.
     #[track_caller]
     pub(crate) fn refused(&self, args: &[&str]) -> (i32, String) {

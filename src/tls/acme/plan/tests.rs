@@ -21,6 +21,7 @@ fn seconds(life: i64, left: i64) -> Facts {
         not_after: NOW + left,
         issuer: "CN=x".to_owned(),
         fingerprint: "f".to_owned(),
+        authority: false,
     }
 }
 
