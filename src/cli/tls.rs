@@ -98,7 +98,8 @@ struct Work {
     bar: ProgressBar,
 }
 
-fn names(config: &Config) -> Vec<String> {
+/// The names a certificate has to be for.
+pub(super) fn names(config: &Config) -> Vec<String> {
     crate::server::names(&super::serve::public_urls(config), &config.tls)
 }
 

@@ -48,7 +48,7 @@ impl Ca {
         format!("{}\n{}", certificate.pem(), key.serialize_pem())
     }
 
-    fn good(&self) -> String {
+    pub(crate) fn good(&self) -> String {
         self.issue(&["127.0.0.1", "mcp.example.com"], (2100, 1))
     }
 
