@@ -34,13 +34,12 @@ pub struct HealthCmd {
 
 /// Runs it.
 pub async fn run(cmd: &HealthCmd, ctx: &Ctx) -> Result<(), Problem> {
-    let (base, own) = match &cmd.url {
-        Some(url) => (url.clone(), None),
-        None => {
-            let own = Folder::issuer_in(&ctx.dir()?)?;
-            let at = reached(ctx.config()?.server.operator_listen);
-            (format!("http://{at}"), own)
-        }
+    let (base, own) = if let Some(url) = &cmd.url {
+        (url.clone(), None)
+    } else {
+        let own = Folder::issuer_in(&ctx.dir()?)?;
+        let at = reached(ctx.config()?.server.operator_listen);
+        (format!("http://{at}"), own)
     };
     let mut url = wire::parse_url("--url", &base).map_err(|e| unusable(&e))?;
     url.set_path("/healthz");

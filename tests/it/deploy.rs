@@ -292,10 +292,10 @@ fn a_unit_rests_on_nothing_that_its_service_may_change() {
     let place = tempfile::tempdir_in("/opt").unwrap();
     let bin = place.path().join("bin");
     let program = bin.join("agentkeys");
-    let mode = |path: &Path, mode| {
+    let set = |path: &Path, mode| {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     };
-    mode(place.path(), 0o755);
+    set(place.path(), 0o755);
     std::fs::create_dir(&bin).unwrap();
     std::fs::write(&program, "").unwrap();
     let more = ["--writable", "/var/log/agentkeys", "--user", "nobody"];
@@ -308,15 +308,15 @@ fn a_unit_rests_on_nothing_that_its_service_may_change() {
             "{cause}"
         );
     };
-    mode(&bin, 0o755);
-    mode(&program, 0o755);
+    set(&bin, 0o755);
+    set(&program, 0o755);
     json_of(&run(&program, &more));
-    mode(&program, 0o757);
+    set(&program, 0o757);
     refused(&program);
-    mode(&program, 0o755);
-    mode(&bin, 0o777);
+    set(&program, 0o755);
+    set(&bin, 0o777);
     refused(&bin);
-    mode(&bin, 0o755);
+    set(&bin, 0o755);
     chown(&bin, Some(65_534), None).unwrap();
     refused(&bin);
 }
