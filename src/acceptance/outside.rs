@@ -1,13 +1,15 @@
 //! What may be wrong between a host and a server, looked at from the host's side, one step after the
 //! other: each finding has its cause and what to do.
 
+mod handshakes;
+mod secured;
+
 use super::client::{Client, Headers};
-use super::mcp::{Ask, HANDSHAKES, USUAL, credentials};
+use super::mcp::{Ask, USUAL};
 use super::{AcceptError, Trust};
-use crate::tls::Facts;
+use crate::text::clean_to;
 use http::header::{DATE, LOCATION};
 use reqwest::Url;
-use rustls::pki_types::ServerName;
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -36,10 +38,20 @@ pub struct Credentials<'a> {
     pub actor: Option<&'a str>,
 }
 
-/// Looks at a server as a host would reach it, at a time in Unix seconds. Stops where nothing further
-/// can be seen.
+/// Who answers somewhere, where somebody else was to.
+pub fn who_answers(authority: &str, at: impl std::fmt::Display) -> String {
+    if authority.is_empty() {
+        return format!("an authority that does not say which it is answers at {at}");
+    }
+    let authority = clean_to(authority, 100);
+    format!("another authority, {authority}, answers at {at}")
+}
+
+/// Looks at a server as a host would reach it, at a time in Unix seconds; `own` is the authority it
+/// has to be, where that is known. Stops where nothing further can be seen.
 pub async fn look(
     url: &str,
+    own: Option<&str>,
     trust: &Trust,
     credentials: Option<&Credentials<'_>>,
     now_s: i64,
@@ -54,11 +66,18 @@ pub async fn look(
     let Some(address) = connect(&addresses, &mut found).await else {
         return Ok(found);
     };
-    if parsed.scheme() == "https" && !certificate(&parsed, address, trust, now_s, &mut found).await
+    if parsed.scheme() == "https"
+        && !secured::certificate(&parsed, address, trust, now_s, &mut found).await
     {
         return Ok(found);
     }
-    if !alive(&client, now_s, &mut found).await {
+    if !alive(&client, own, now_s, &mut found).await {
+        if parsed.scheme() == "http"
+            && let Some(last) = found.last_mut()
+            && let Some(instead) = secured::instead(&parsed, address, trust).await
+        {
+            *last = instead;
+        }
         return Ok(found);
     }
     let named = names(&client).await;
@@ -81,7 +100,7 @@ pub async fn look(
                 "look at what failed, or use https",
             )]
         }
-        credentials => handshakes(&client, credentials).await,
+        credentials => handshakes::shake_hands(&client, credentials).await,
     });
     found.push(latency(&client).await);
     Ok(found)
@@ -149,81 +168,7 @@ async fn connect(addresses: &[SocketAddr], found: &mut Vec<Finding>) -> Option<S
     first
 }
 
-/// Whether the certificate is one that hosts take.
-async fn certificate(
-    url: &Url,
-    address: SocketAddr,
-    trust: &Trust,
-    now_s: i64,
-    found: &mut Vec<Finding>,
-) -> bool {
-    let fix = "agentkeys tls status, on the server";
-    let host = url.host_str().unwrap_or_default();
-    let shaken = timeout(STEP, shake_hands(host, address, trust)).await;
-    let certificate = match shaken {
-        Ok(Ok(certificate)) => certificate,
-        Ok(Err(error)) => {
-            let cause = format!("hosts refuse the certificate of {host}: {error}");
-            found.push(Finding::new(
-                "public certificate",
-                Status::Failed,
-                cause,
-                fix,
-            ));
-            return false;
-        }
-        Err(_) => {
-            let cause = format!("{address} does not speak TLS within 10 seconds");
-            found.push(Finding::new(
-                "public certificate",
-                Status::Failed,
-                cause,
-                fix,
-            ));
-            return false;
-        }
-    };
-    let Ok(facts) = Facts::read(&certificate) else {
-        let cause = "the certificate cannot be read, and yet is taken";
-        found.push(Finding::new("public certificate", Status::Warn, cause, fix));
-        return true;
-    };
-    let left = facts.not_after - now_s;
-    let told = format!(
-        "{} days left, for {}, from {}",
-        left.div_euclid(86_400),
-        facts.names.join(", "),
-        facts.issuer
-    );
-    found.push(if facts.ends_soon(now_s) {
-        Finding::new("public certificate", Status::Warn, told, fix)
-    } else {
-        Finding::ok("public certificate", told)
-    });
-    true
-}
-
-/// Shakes hands as a careful host does; the server's certificate.
-async fn shake_hands(host: &str, address: SocketAddr, trust: &Trust) -> Result<Vec<u8>, String> {
-    let config = crate::tls::client_config(trust.der())?;
-    let name = host.trim_matches(['[', ']']).to_owned();
-    let name = ServerName::try_from(name).map_err(|e| e.to_string())?;
-    let socket = TcpStream::connect(address)
-        .await
-        .map_err(|e| e.to_string())?;
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-    let stream = connector
-        .connect(name, socket)
-        .await
-        .map_err(|e| crate::tls::said(&e).unwrap_or_else(|| e.to_string()))?;
-    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
-    chain
-        .first()
-        .map(|c| c.to_vec())
-        .ok_or_else(|| "there is none".to_owned())
-}
-
-async fn alive(client: &Client, now_s: i64, found: &mut Vec<Finding>) -> bool {
+async fn alive(client: &Client, own: Option<&str>, now_s: i64, found: &mut Vec<Finding>) -> bool {
     let health = match client.get("/healthz", &Headers::new()).await {
         Ok(health) => health,
         Err(error) => {
@@ -250,6 +195,13 @@ async fn alive(client: &Client, now_s: i64, found: &mut Vec<Finding>) -> bool {
     if health.json["name"] != "agentkeys" {
         let cause = format!("something else answers there: {}", health.told());
         let fix = "send this name to AgentKeys in the proxy or the DNS record";
+        found.push(Finding::new("health", Status::Failed, cause, fix));
+        return false;
+    }
+    let authority = health.text("/authority").unwrap_or_default();
+    if own.is_some_and(|own| own != authority) {
+        let cause = who_answers(authority, client.base());
+        let fix = "send this name to this folder's server in the proxy or the DNS record";
         found.push(Finding::new("health", Status::Failed, cause, fix));
         return false;
     }
@@ -365,46 +317,6 @@ async fn open(target: &Url, address: SocketAddr, trust: &Trust) -> Result<(), St
         Err(Error::Http(answer)) => Err(format!("HTTP {}", answer.status())),
         Err(error) => Err(error.to_string()),
     }
-}
-
-/// The handshake of each protocol version, as its hosts do it.
-async fn handshakes(client: &Client, who: Option<&Credentials<'_>>) -> Vec<Finding> {
-    let Some(who) = who else {
-        let cause = "without a token no handshake gets further";
-        return vec![Finding::new(
-            "mcp",
-            Status::Skipped,
-            cause,
-            "give --token-file",
-        )];
-    };
-    let mut found = Vec::new();
-    for handshake in HANDSHAKES {
-        let id = format!("mcp {}", handshake.version);
-        let mut tools = 0;
-        let mut wrong = None;
-        for ask in [Ask::Hello, Ask::List] {
-            let (mut headers, body) = handshake.request(ask, &json!({}), 1);
-            headers.extend(credentials(who.token, who.actor));
-            match client.post("/mcp", &headers, &body).await {
-                Ok(answer) if answer.json["result"].is_object() => {
-                    tools = answer.json["result"]["tools"]
-                        .as_array()
-                        .map_or(0, Vec::len);
-                }
-                Ok(answer) => wrong = wrong.or(Some(format!("{}: {}", ask.word(), answer.told()))),
-                Err(error) => wrong = wrong.or(Some(error.to_string())),
-            }
-        }
-        found.push(match wrong {
-            None => Finding::ok(id, format!("{tools} tools are listed")),
-            Some(cause) => {
-                let fix = "look at the refusal's code; `agentkeys accept tools` looks closer";
-                Finding::new(id, Status::Failed, cause, fix)
-            }
-        });
-    }
-    found
 }
 
 async fn latency(client: &Client) -> Finding {

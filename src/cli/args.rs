@@ -86,6 +86,13 @@ pub fn money(text: &str) -> Result<(i64, String), String> {
     Ok((money.minor, money.currency))
 }
 
+/// A network of addresses.
+pub fn network(text: &str) -> Result<ipnet::IpNet, String> {
+    let wrong =
+        |_| "write a network such as 10.0.0.0/8, or 127.0.0.1/32 for one address".to_owned();
+    text.parse().map_err(wrong)
+}
+
 /// Namespaces, separated by commas.
 pub fn namespaces(text: &str) -> Result<NamespaceSet, String> {
     NamespaceSet::parse(text).map_err(|e| e.to_string())

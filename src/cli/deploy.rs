@@ -1,13 +1,17 @@
 //! `agentkeys deploy …`: what the machines around the server read, made to fit its configuration.
 
+mod steps;
+
 use super::Ctx;
 use super::args::{domain, public_url};
 use super::out::{Tone, write_line};
 use crate::config::{Config, Flags};
 use crate::problem::{Exit, Problem};
-use crate::publish::deploy::{Bundle, Certificate, Files, Outcome, Service, Site, Watch, tunnel};
+use crate::publish::deploy::{
+    Bundle, Certificate, Files, Outcome, Service, Site, State, Told, Watch, guarded, tunnel,
+};
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// Where a service keeps its data, unless told otherwise.
@@ -18,11 +22,12 @@ const DIR: &str = "/var/lib/agentkeys";
 #[command(
     before_help = "Examples:
   agentkeys deploy systemd --out /etc/systemd/system
-  agentkeys deploy caddy --out /etc/caddy
+  agentkeys deploy caddy --out /etc/caddy --replace
   agentkeys deploy compose --domain example.com --out ./agentkeys",
-    after_help = "It reads agentkeys.toml of --dir, here /var/lib/agentkeys when no folder is named. With --out files are
-written without a question: what is as it has to be is left alone, what differs is shown as a
-difference, replaced, and kept beside it (.before-agentkeys). Without --out they are printed."
+    after_help = "It reads agentkeys.toml of --dir. Without --out the files are printed; with it they are
+written without a question. A file that is as it has to be is left alone; an older one of ours is
+shown as a difference, replaced, and kept beside it (.before-agentkeys, then .1, .2, …). A file
+that somebody else wrote is not touched, unless --replace puts it aside in the same way."
 )]
 pub struct DeployCmd {
     /// What to write.
@@ -47,6 +52,9 @@ pub enum Kind {
         /// The program to run [default: this one].
         #[arg(long, value_name = "PATH")]
         program: Option<PathBuf>,
+        /// A folder besides the data folder that it may write to; can be repeated.
+        #[arg(long, value_name = "DIR")]
+        writable: Vec<PathBuf>,
     },
     /// A Containerfile: no root, no shell, a health check.
     #[command(before_help = "Examples:
@@ -69,7 +77,7 @@ pub enum Kind {
     },
     /// A Caddyfile; Caddy gets its certificate itself.
     #[command(before_help = "Examples:
-  agentkeys deploy caddy --out /etc/caddy
+  agentkeys deploy caddy --out /etc/caddy --replace
   agentkeys deploy caddy --certificate /etc/tls/mcp.pem --certificate-key /etc/tls/mcp.key")]
     Caddy {
         #[allow(missing_docs)]
@@ -127,6 +135,9 @@ pub struct To {
     /// The folder to write into [default: stdout].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Put a file that somebody else wrote aside, and write ours in its place.
+    #[arg(long, requires = "out")]
+    pub replace: bool,
 }
 
 /// Under which name.
@@ -171,7 +182,7 @@ impl Kind {
         }
     }
 
-    fn out(&self) -> Option<&Path> {
+    const fn to(&self) -> &To {
         match self {
             Self::Systemd { to, .. }
             | Self::Container { to }
@@ -179,7 +190,7 @@ impl Kind {
             | Self::Caddy { to, .. }
             | Self::Nginx { to, .. }
             | Self::Cloudflared { to, .. }
-            | Self::Monitoring { to } => to.out.as_deref(),
+            | Self::Monitoring { to } => to,
         }
     }
 
@@ -189,12 +200,20 @@ impl Kind {
             Site::read(config, url.as_deref())
         };
         Ok(match self {
-            Self::Systemd { user, program, .. } => {
+            Self::Systemd {
+                user,
+                program,
+                writable,
+                ..
+            } => {
                 let program = match program {
                     Some(program) => absolute(program)?,
                     None => std::env::current_exe().map_err(|e| nameless(&e))?,
                 };
-                Bundle::Systemd(Service::new(config, dir, &program, user)?)
+                let writable: Result<Vec<_>, _> = writable.iter().map(|w| absolute(w)).collect();
+                let service = Service::new(config, dir, &program, user, &writable?)?;
+                guarded(&program, user)?;
+                Bundle::Systemd(service)
             }
             Self::Container { .. } => Bundle::Container,
             Self::Compose { named, .. } => Bundle::Compose(site(named)?),
@@ -211,38 +230,6 @@ impl Kind {
             Self::Monitoring { .. } => Bundle::Monitoring(Watch::of(config)),
         })
     }
-
-    /// What an operator does once the files are where they belong.
-    fn next(&self, config: &Config, bundle: &Bundle) -> Vec<String> {
-        let mut steps = Vec::new();
-        if let Some(network) = bundle.behind_proxy()
-            && !believed(config, &network)
-        {
-            steps.push(format!(
-                "set `behind_proxy = [\"{network}\"]` under [server] in agentkeys.toml, or: agentkeys serve --behind-proxy {network}"
-            ));
-        }
-        let then: &[&str] = match self {
-            Self::Systemd { .. } => {
-                &["systemctl daemon-reload && systemctl enable --now agentkeys"]
-            }
-            Self::Container { .. } => &["podman build --format docker --tag agentkeys ."],
-            Self::Compose { .. } => &["docker compose up --detach"],
-            Self::Caddy { .. } => &["systemctl reload caddy"],
-            Self::Nginx { .. } => &["nginx -t && systemctl reload nginx"],
-            Self::Cloudflared { .. } => &["cloudflared tunnel run"],
-            Self::Monitoring { .. } => &["promtool check config prometheus.yml"],
-        };
-        steps.extend(then.iter().map(|step| (*step).to_owned()));
-        steps
-    }
-}
-
-/// Whether the server believes what comes from all of a network.
-fn believed(config: &Config, network: &str) -> bool {
-    let network = network.parse::<ipnet::IpNet>();
-    let trusted = &config.server.behind_proxy;
-    network.is_ok_and(|n| trusted.iter().any(|t| t.contains(&n)))
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Problem> {
@@ -270,35 +257,82 @@ pub fn run(cmd: &DeployCmd, ctx: &Ctx) -> Result<(), Problem> {
     let dir = absolute(ctx.named_dir().unwrap_or(Path::new(DIR)))?;
     let config = Config::load(&dir, Flags::default())?;
     let bundle = cmd.kind.bundle(&config, &dir)?;
-    let next = cmd.kind.next(&config, &bundle);
-    match cmd.kind.out() {
-        Some(out) => write(ctx, cmd.kind.name(), &absolute(out)?, &bundle, &next),
-        None => print(ctx, cmd.kind.name(), &bundle, &next),
-    }
-}
-
-fn write(
-    ctx: &Ctx,
-    kind: &str,
-    folder: &Path,
-    bundle: &Bundle,
-    next: &[String],
-) -> Result<(), Problem> {
-    let files = Files::read(folder, bundle)?;
-    let diff = files.diff();
-    let done = files.write()?;
-    let answer = json!({
-        "kind": kind, "files": done.files, "changed": done.changed, "backups": done.backups,
-        "diff": diff, "behind_proxy": bundle.behind_proxy(), "next": next,
+    let to = cmd.kind.to();
+    let out = to.out.as_deref().map(absolute).transpose()?;
+    let next = steps::next(&cmd.kind, &config, &bundle, out.as_deref());
+    let mut answer = json!({
+        "kind": cmd.kind.name(), "behind_proxy": bundle.behind_proxy(), "next": next,
     });
-    ctx.out.answer(&answer, || tell(ctx, &done, &diff))?;
+    let assumed = assumed(&cmd.kind, &dir);
+    if let Some(assumed) = &assumed {
+        answer["assumed"] = assumed.as_str().into();
+    }
+    match out {
+        Some(out) => write(ctx, &out, &bundle, to.replace, answer)?,
+        None => print(ctx, &bundle, answer)?,
+    }
+    if let Some(assumed) = assumed {
+        ctx.out.note(&assumed);
+    }
     for step in next {
-        ctx.out.next(step);
+        ctx.out.next(&step);
     }
     Ok(())
 }
 
-fn tell(ctx: &Ctx, done: &Outcome, diff: &str) -> Result<(), Problem> {
+/// What a unit rests on that nobody said.
+fn assumed(kind: &Kind, dir: &Path) -> Option<String> {
+    let file = dir.join(crate::config::FILE);
+    let says = matches!(kind, Kind::Systemd { .. }) && !file.exists();
+    says.then(|| {
+        format!(
+            "There is no {}, so what is not set otherwise is as usual: it listens on 127.0.0.1:8088, without \
+             TLS and without the right to ports below 1024. Run this again when there is one.",
+            file.display()
+        )
+    })
+}
+
+fn write(
+    ctx: &Ctx,
+    folder: &Path,
+    bundle: &Bundle,
+    replace: bool,
+    mut answer: Value,
+) -> Result<(), Problem> {
+    let files = Files::read(folder, bundle, replace)?;
+    let told = files.told();
+    let done = files.write()?;
+    answer["files"] = json!(done.files);
+    answer["changed"] = json!(done.changed);
+    answer["backups"] = json!(done.backups);
+    let diffs: String = told.iter().map(|t| t.diff.as_str()).collect();
+    answer["diff"] = diffs.into();
+    ctx.out.answer(&answer, || tell(ctx, &done, &told))
+}
+
+fn tell(ctx: &Ctx, done: &Outcome, told: &[Told]) -> Result<(), Problem> {
+    for file in told {
+        let (path, lines) = (file.path.display(), file.lines);
+        let line = match file.state {
+            State::New => format!("wrote {path}: a new file, {lines} lines"),
+            State::Same => format!("is as it has to be: {path}"),
+            State::Ours => {
+                show(ctx, &file.diff)?;
+                format!("wrote {path}")
+            }
+            State::Foreign => format!("wrote {path} in the place of a file that was not ours"),
+        };
+        ctx.out.line(&line)?;
+    }
+    for backup in &done.backups {
+        let line = format!("what was there before: {}", backup.display());
+        ctx.out.line(&line)?;
+    }
+    Ok(())
+}
+
+fn show(ctx: &Ctx, diff: &str) -> Result<(), Problem> {
     for line in diff.lines() {
         let tone = match line.as_bytes().first() {
             Some(b'+') => Tone::Good,
@@ -308,30 +342,16 @@ fn tell(ctx: &Ctx, done: &Outcome, diff: &str) -> Result<(), Problem> {
         let line = line.replace('\t', "    ");
         ctx.out.painted(&ctx.out.paint(&line, tone))?;
     }
-    for file in &done.files {
-        let word = if done.changed.contains(file) {
-            "wrote"
-        } else {
-            "is as it has to be:"
-        };
-        ctx.out.line(&format!("{word} {}", file.display()))?;
-    }
-    for backup in &done.backups {
-        let line = format!("what was there before: {}", backup.display());
-        ctx.out.line(&line)?;
-    }
     Ok(())
 }
 
-fn print(ctx: &Ctx, kind: &str, bundle: &Bundle, next: &[String]) -> Result<(), Problem> {
+fn print(ctx: &Ctx, bundle: &Bundle, mut answer: Value) -> Result<(), Problem> {
     let files = bundle.files()?;
-    let texts: serde_json::Map<_, _> = files
+    let texts = files
         .iter()
-        .map(|(name, text)| ((*name).to_owned(), text.as_str().into()))
-        .collect();
-    let answer = json!({
-        "kind": kind, "files": [], "texts": texts, "behind_proxy": bundle.behind_proxy(), "next": next,
-    });
+        .map(|(name, text)| ((*name).to_owned(), text.as_str().into()));
+    answer["files"] = json!([]);
+    answer["texts"] = Value::Object(texts.collect());
     ctx.out.answer(&answer, || {
         for (name, text) in &files {
             if files.len() > 1 {
@@ -341,9 +361,5 @@ fn print(ctx: &Ctx, kind: &str, bundle: &Bundle, next: &[String]) -> Result<(), 
             write_line(text.trim_end())?;
         }
         Ok(())
-    })?;
-    for step in next {
-        ctx.out.next(step);
-    }
-    Ok(())
+    })
 }

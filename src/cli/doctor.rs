@@ -1,10 +1,10 @@
 //! `agentkeys doctor`: what is wrong, why, and what to do about it.
 
 use super::Ctx;
-use crate::acceptance::Trust;
 use crate::acceptance::outside::{self, Credentials, Finding, Status};
+use crate::acceptance::{AcceptError, Trust};
 use crate::authority::ports::Clock as _;
-use crate::config::{Challenge, Config, Tls};
+use crate::config::{Challenge, Config, Tls, reached};
 use crate::folder::system::SystemClock;
 use crate::operate;
 use crate::problem::{Exit, Problem};
@@ -12,7 +12,6 @@ use crate::rails::wire;
 use crate::tls::{Looked, PemFiles, Store, exposed_key};
 use clap::Args;
 use serde_json::{Value, json};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -47,22 +46,33 @@ pub struct DoctorCmd {
 
 /// Runs `doctor`.
 pub async fn run(cmd: DoctorCmd, ctx: &Ctx) -> Result<(), Problem> {
-    let trust = Trust::read(cmd.ca_file.as_deref())?;
+    let trust = Trust::read(cmd.ca_file.as_deref()).map_err(|e| unusable(&e))?;
     let token = cmd.token_file.as_deref().map(super::args::token_file);
     let token = token.transpose()?;
-    let (mut found, url) = match cmd.url {
-        Some(url) => (Vec::new(), Some(url)),
+    let (mut found, looked) = match cmd.url {
+        Some(url) => (Vec::new(), Some((url, None))),
         None => here(ctx).await,
     };
-    if let Some(url) = url {
+    if let Some((url, own)) = looked {
         let who = token.as_ref().map(|token| Credentials {
             token: token.expose(),
             actor: cmd.actor.as_deref(),
         });
         let now_s = SystemClock::default().now_ms() / 1000;
-        found.extend(outside::look(&url, &trust, who.as_ref(), now_s).await?);
+        let looked = outside::look(&url, own.as_deref(), &trust, who.as_ref(), now_s).await;
+        found.extend(looked.map_err(|e| unusable(&e))?);
     }
     report(ctx, &found)
+}
+
+/// What was given and cannot be used; what the server does is found and no error.
+fn unusable(error: &AcceptError) -> Problem {
+    Problem::new(
+        Exit::Config,
+        "agentkeys.doctor.input_invalid",
+        error.to_string(),
+        "write an address such as https://mcp.example.com, and name a PEM file with --ca-file",
+    )
 }
 
 fn report(ctx: &Ctx, found: &[Finding]) -> Result<(), Problem> {
@@ -75,35 +85,44 @@ fn report(ctx: &Ctx, found: &[Finding]) -> Result<(), Problem> {
         let row = |f: &Value| keys.map(|key| operate::text(f, key).to_owned()).to_vec();
         ctx.out.table(&keys, told.iter().map(row).collect())
     })?;
-    match found.iter().find(|f| f.status == Status::Failed) {
-        None => Ok(()),
-        Some(first) => Err(Problem::new(
-            Exit::Acceptance,
-            "agentkeys.doctor.found",
-            format!("{}: {}", first.id, first.cause),
-            first.fix.clone(),
-        )),
+    let ids = found.iter().filter(|f| f.status == Status::Failed);
+    let ids: Vec<&str> = ids.map(|f| f.id.as_str()).collect();
+    if ids.is_empty() {
+        return Ok(());
     }
+    Err(Problem::new(
+        Exit::Acceptance,
+        "agentkeys.doctor.found",
+        format!(
+            "of {} things looked at, {} failed: {}",
+            found.len(),
+            failed,
+            ids.join(", ")
+        ),
+        "each has its own fix above; begin with the first",
+    ))
 }
 
-/// Looks at this machine; and the address to look at from outside, if there is one.
-async fn here(ctx: &Ctx) -> (Vec<Finding>, Option<String>) {
+/// Looks at this machine; and the address to look at from outside, if there is one, with the authority
+/// that has to answer there.
+async fn here(ctx: &Ctx) -> (Vec<Finding>, Option<(String, Option<String>)>) {
     let (dir, config) = match ctx.dir().and_then(|dir| Ok((dir, ctx.config()?))) {
         Ok(both) => both,
         Err(problem) => return (vec![failed("config", problem)], None),
     };
     let mut found = vec![Finding::ok("config", dir.display().to_string())];
-    match ctx.open().await {
-        Ok(_) => found.push(Finding::ok(
-            "folder",
-            "it opens, and nobody else can read it",
-        )),
+    let own = match ctx.open().await {
+        Ok(folder) => folder.authority.issuer().to_owned(),
         Err(problem) => {
             found.push(failed("folder", problem));
             return (found, None);
         }
-    }
-    let serving = server(&config, &mut found).await;
+    };
+    found.push(Finding::ok(
+        "folder",
+        "it opens, and nobody else can read it",
+    ));
+    let serving = server(&config, &own, &mut found).await;
     if !serving {
         // A server that hosts are told of is missed.
         if config.server.public_url.is_some()
@@ -136,7 +155,7 @@ async fn here(ctx: &Ctx) -> (Vec<Finding>, Option<String>) {
         ));
         return (found, None);
     }
-    (found, Some(url.to_string()))
+    (found, Some((url.to_string(), Some(own))))
 }
 
 fn failed(id: &str, problem: Problem) -> Finding {
@@ -144,14 +163,9 @@ fn failed(id: &str, problem: Problem) -> Finding {
 }
 
 /// What the server that runs over this folder says of itself; false when none does.
-async fn server(config: &Config, found: &mut Vec<Finding>) -> bool {
-    let at = config.server.operator_listen;
-    let at = if at.ip().is_unspecified() {
-        SocketAddr::from(([127, 0, 0, 1], at.port()))
-    } else {
-        at
-    };
-    let said = match ask(&format!("http://{at}/readyz")).await {
+async fn server(config: &Config, own: &str, found: &mut Vec<Finding>) -> bool {
+    let at = reached(config.server.operator_listen);
+    let said = match ask(&format!("http://{at}/healthz")).await {
         Ok(said) => said,
         Err(cause) => {
             let cause = format!("no server answers at {at}: {cause}");
@@ -162,6 +176,25 @@ async fn server(config: &Config, found: &mut Vec<Finding>) -> bool {
                 "agentkeys serve",
             ));
             return false;
+        }
+    };
+    if said["authority"] != own {
+        let cause = if said["name"] == "agentkeys" {
+            outside::who_answers(operate::text(&said, "authority"), at)
+        } else {
+            format!("something that is not AgentKeys answers at {at}")
+        };
+        let fix = "stop it, or give this folder's server another server.operator_listen and \
+                   server.listen";
+        found.push(Finding::new("server", Status::Failed, cause, fix));
+        return false;
+    }
+    let said = match ask(&format!("http://{at}/readyz")).await {
+        Ok(said) => said,
+        Err(cause) => {
+            let fix = "look at the server's log";
+            found.push(Finding::new("server", Status::Failed, cause, fix));
+            return true;
         }
     };
     found.push(Finding::ok("server", format!("it answers at {at}")));
@@ -241,18 +274,18 @@ fn certificate(dir: &Path, config: &Config) -> Option<Finding> {
     let now = SystemClock::default().now_ms() / 1000;
     Some(match files.look() {
         Looked::New(chain) if chain.facts.holds_at(now) => {
-            let public = config.server.public_url.as_ref();
-            let host = public.and_then(|url| url.host()).unwrap_or_default();
-            let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
-            if host.is_empty() || chain.facts.is_for(&host) {
+            let mut lacking = super::tls::names(config);
+            lacking.retain(|name| !chain.facts.is_for(name));
+            if lacking.is_empty() {
                 let days = (chain.facts.not_after - now) / 86_400;
                 return Some(Finding::ok(id, format!("{days} days left")));
             }
             let cause = format!(
-                "it is for {}, and not for {host}",
-                chain.facts.names.join(", ")
+                "it is for {}, and not for {}",
+                chain.facts.names.join(", "),
+                lacking.join(", ")
             );
-            Finding::new(id, absent, cause, "get one for the name of public_url")
+            Finding::new(id, absent, cause, "get one for every name hosts use")
         }
         Looked::New(_) => Finding::new(
             id,

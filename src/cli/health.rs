@@ -1,9 +1,11 @@
 //! `agentkeys health`: whether a server is alive, for a container's health check and for scripts.
 
 use super::Ctx;
+use crate::acceptance::outside::who_answers;
 use crate::config::reached;
+use crate::folder::Folder;
 use crate::problem::{Exit, Problem};
-use crate::rails::{CaFile, wire};
+use crate::rails::{CaFile, RailError, wire};
 use clap::Args;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -18,7 +20,8 @@ const DEADLINE: Duration = Duration::from_secs(3);
     before_help = "Examples:
   agentkeys health
   agentkeys health --url https://mcp.example.com",
-    after_help = "Without --url it asks the operator's listener of this folder's server."
+    after_help = "Without --url it asks the operator's listener of this folder's server, and another folder's server
+there is not alive."
 )]
 pub struct HealthCmd {
     /// The server's address [default: `server.operator_listen`].
@@ -31,20 +34,24 @@ pub struct HealthCmd {
 
 /// Runs it.
 pub async fn run(cmd: &HealthCmd, ctx: &Ctx) -> Result<(), Problem> {
-    let base = match &cmd.url {
-        Some(url) => url.clone(),
-        None => format!("http://{}", reached(ctx.config()?.server.operator_listen)),
+    let (base, own) = if let Some(url) = &cmd.url {
+        (url.clone(), None)
+    } else {
+        let own = Folder::issuer_in(&ctx.dir()?)?;
+        let at = reached(ctx.config()?.server.operator_listen);
+        (format!("http://{at}"), own)
     };
-    let mut url = wire::parse_url("--url", &base)?;
+    let mut url = wire::parse_url("--url", &base).map_err(|e| unusable(&e))?;
     url.set_path("/healthz");
     url.set_query(None);
-    let ca = cmd.ca_file.as_deref().map(CaFile::read).transpose()?;
+    let ca = cmd.ca_file.as_deref().map(CaFile::read).transpose();
+    let ca = ca.map_err(|e| unusable(&e))?;
     let mut builder = wire::builder(&url, DEADLINE, &ca.unwrap_or_default());
     if url.scheme() == "http" {
         // Nobody is to be trusted then, and an image may have no certificates to load.
         builder = builder.tls_certs_only([]);
     }
-    let client = wire::built(builder)?;
+    let client = wire::built(builder).map_err(|e| unusable(&e))?;
     let asked = client.get(url.clone()).timeout(DEADLINE).send().await;
     let reply = asked.map_err(|e| dead(&format!("{url} does not answer: {}", reason(&e))))?;
     let status = reply.status();
@@ -52,8 +59,18 @@ pub async fn run(cmd: &HealthCmd, ctx: &Ctx) -> Result<(), Problem> {
     if !status.is_success() || body["name"] != "agentkeys" {
         return Err(dead(&format!("{url} answers {status}")));
     }
+    let authority = body["authority"].as_str().unwrap_or_default();
+    if own.is_some_and(|own| own != authority) {
+        return Err(Problem::new(
+            Exit::Unreachable,
+            "agentkeys.health.other_authority",
+            who_answers(authority, &url),
+            "stop that server, or give this folder's another server.operator_listen",
+        ));
+    }
     let version = body["version"].as_str().unwrap_or_default().to_owned();
-    let answer = json!({"ok": true, "url": url.as_str(), "version": version});
+    let answer =
+        json!({"ok": true, "url": url.as_str(), "version": version, "authority": authority});
     ctx.out.answer(&answer, || {
         ctx.out.line(&format!("{url} is alive, version {version}"))
     })
@@ -66,6 +83,16 @@ fn reason(error: &reqwest::Error) -> String {
         bottom = below;
     }
     bottom.to_string()
+}
+
+/// What was given and cannot be used.
+fn unusable(error: &RailError) -> Problem {
+    Problem::new(
+        Exit::Config,
+        "agentkeys.health.input_invalid",
+        error.to_string(),
+        "write an address such as https://mcp.example.com, and name a PEM file with --ca-file",
+    )
 }
 
 fn dead(cause: &str) -> Problem {

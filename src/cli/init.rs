@@ -1,6 +1,6 @@
 //! `agentkeys init`: a new data folder.
 
-use super::args::{domain, public_url};
+use super::args::{domain, network, public_url};
 use super::{Ctx, log_to_stderr};
 use crate::config::{self, Config, Flags, PublicHost};
 use crate::demo_set::{self, DemoSet};
@@ -40,6 +40,7 @@ pub struct InitCmd {
         long,
         value_name = "CIDR",
         value_delimiter = ',',
+        value_parser = network,
         requires = "domain",
         conflicts_with = "email"
     )]

@@ -85,7 +85,7 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Everywhere")]
 pub struct Global {
-    /// The data folder [default: the platform's own].
+    /// The data folder [default: the platform's own; for `deploy` /var/lib/agentkeys].
     #[arg(
         long,
         global = true,
@@ -198,6 +198,14 @@ impl Ctx {
     /// The data folder, if one was named.
     pub fn named_dir(&self) -> Option<&Path> {
         self.dir.as_deref()
+    }
+
+    /// The data folder, if somebody typed it: what the environment says was written once, and is the
+    /// default there.
+    pub fn typed_dir(&self) -> Option<&Path> {
+        let usual = std::env::var_os("AGENTKEYS_DIR");
+        self.named_dir()
+            .filter(|dir| usual.as_deref() != Some(dir.as_os_str()))
     }
 
     /// The configuration in force, without flags of a command.

@@ -1,6 +1,7 @@
 //! `agentkeys serve`: the server, until it is told to stop.
 
 use super::Ctx;
+use super::args::network;
 use super::out::json_line;
 use crate::config::{Config, Flags, LogFormat};
 use crate::folder::Folder;
@@ -26,7 +27,9 @@ use tokio::signal::unix::{SignalKind, signal};
   agentkeys serve --listen 127.0.0.1:8088
   agentkeys serve --listen 0.0.0.0:8088 --behind-proxy 10.0.0.0/8
   agentkeys serve --transport stdio --token-file kevin.token
-  agentkeys serve --transport stdio --token-file kevin.token --remote https://mcp.example.com/mcp"
+  agentkeys serve --transport stdio --token-file kevin.token --remote https://mcp.example.com/mcp",
+    after_help = "Where there is no authority yet it makes one and says so; but not in a folder that --dir names
+and that is not there."
 )]
 pub struct ServeCmd {
     /// http: until stopped, for all hosts. stdio: for the one host that starts this process.
@@ -48,7 +51,7 @@ pub struct ServeCmd {
     #[arg(long, value_name = "ADDR:PORT")]
     operator_listen: Option<SocketAddr>,
     /// Networks of the proxies that speak TLS in front of this server.
-    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = network)]
     behind_proxy: Vec<IpNet>,
 }
 
@@ -134,7 +137,7 @@ async fn http(cmd: ServeCmd, ctx: &Ctx) -> Result<(), Problem> {
     crate::folder::owned(&dir)?;
     let config = Config::load(&dir, cmd.flags())?;
     log(&config);
-    let folder = open_or_create(&dir, &config).await?;
+    let (folder, fresh) = open_or_create(ctx, &dir, &config).await?;
     let options = Options {
         listen: config.server.listen,
         operator_listen: config.server.operator_listen,
@@ -166,7 +169,9 @@ async fn http(cmd: ServeCmd, ctx: &Ctx) -> Result<(), Problem> {
             folder.dir.display()
         );
         ctx.out.lines(&lines)?;
-        ctx.out.next("agentkeys vendor token create");
+        if fresh {
+            ctx.out.next("agentkeys vendor create NAME --rail xiaozhi");
+        }
     }
     server.run(relays, stopped()?).await;
     Ok(())
@@ -230,12 +235,21 @@ fn log(config: &Config) {
     };
 }
 
-async fn open_or_create(dir: &Path, config: &Config) -> Result<Folder, Problem> {
+/// The folder, and whether it was made just now.
+async fn open_or_create(ctx: &Ctx, dir: &Path, config: &Config) -> Result<(Folder, bool), Problem> {
     match Folder::open(dir, config.limits()).await {
         Err(problem) if problem.code == "agentkeys.folder.missing" => {
+            if ctx.typed_dir().is_some() && !dir.exists() {
+                return Err(Problem::new(
+                    Exit::Config,
+                    "agentkeys.serve.folder_missing",
+                    format!("there is no folder {}", dir.display()),
+                    "look whether --dir is spelled right; `agentkeys init` makes a new one",
+                ));
+            }
             eprintln!("no authority in {} yet: creating one", dir.display());
-            Folder::create(dir, config.limits()).await
+            Ok((Folder::create(dir, config.limits()).await?, true))
         }
-        opened => opened,
+        opened => Ok((opened?, false)),
     }
 }

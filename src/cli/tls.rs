@@ -125,7 +125,8 @@ fn not_ours(config: &Config, dir: &Path) -> Problem {
     Problem::new(Exit::Config, "agentkeys.tls.not_acme", cause, fix)
 }
 
-fn names(config: &Config) -> Vec<String> {
+/// The names a certificate has to be for.
+pub(super) fn names(config: &Config) -> Vec<String> {
     crate::server::names(&super::serve::public_urls(config), &config.tls)
 }
 

@@ -31,7 +31,7 @@ use crate::authority::ports::{Clock, Entropy as _, Later, Ledger};
 use crate::authority::principal::Principal;
 use crate::authority::{Authority, Limits, Parts};
 use crate::jobs::sealer::{self, Sealer};
-use crate::ledger::SqliteLedger;
+use crate::ledger::{Offline, SqliteLedger};
 use crate::problem::{Exit, Problem};
 use crate::secret::Secret;
 use crate::vault::DiskVault;
@@ -125,6 +125,20 @@ impl Folder {
             .map_err(|e| founding(&e))?;
         drop(ledger);
         Self::open(dir, limits).await
+    }
+
+    /// The name of the authority in a folder, `urn:agentkeys:<id>`; none where there is none. Only the
+    /// ledger is read: no key, and nothing is written.
+    pub fn issuer_in(dir: &Path) -> Result<Option<String>, Problem> {
+        owned(dir)?;
+        let path = ledger_path(dir);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let ledger = Offline::open(&path).map_err(|e| opening(dir, &e))?;
+        let instance = ledger.setting(INSTANCE);
+        let instance = instance.map_err(|e| broken(&e.to_string()))?;
+        Ok(instance.map(|id| crate::authority::cap::issuer(&id)))
     }
 
     /// Opens a folder that was created before.

@@ -3,7 +3,7 @@
 //! found in it is an error here, but for a file that cannot be read at all.
 
 use super::open::OpenError;
-use super::{log, open, rows};
+use super::{log, open, read, rows};
 use crate::audit::note::VerifierKey;
 use crate::audit::recheck::{
     End, Head, Origin, Row, StoredCheckpoint, Stretch, WIDTH, tiles_ending,
@@ -79,6 +79,11 @@ impl Offline {
         let sql = "PRAGMA integrity_check(1)";
         let found: String = self.connection.query_row(sql, [], |r| r.get(0))?;
         Ok((found != "ok").then_some(found))
+    }
+
+    /// A setting of its founding.
+    pub fn setting(&self, key: &str) -> Result<Option<String>> {
+        read::setting(&self.connection, key)
     }
 
     /// What it says about itself.

@@ -21,7 +21,11 @@ pub(super) async fn healthz(State(app): State<Arc<App>>) -> Response {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    let body = json!({"ok": ok, "name": "agentkeys", "version": env!("CARGO_PKG_VERSION")});
+    // Every cap names it too: it is no secret, and says whose server this is.
+    let body = json!({
+        "ok": ok, "name": "agentkeys", "version": env!("CARGO_PKG_VERSION"),
+        "authority": app.authority.issuer(),
+    });
     (status, axum::Json(body)).into_response()
 }
 

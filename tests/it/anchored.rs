@@ -4,7 +4,7 @@
 mod store;
 
 use super::anchor::chain::{CHAIN_ID, Chain};
-use super::support::{House, Server, run_in, send, text, wait};
+use super::support::{House, SERVE, Server, run_in, send, text, wait};
 use agentkeys::audit::anchor::Anchor;
 use agentkeys::audit::bundle::Bundle;
 use agentkeys::authority::Limits;
@@ -478,13 +478,7 @@ fn a_server_does_not_start_with_an_anchor_that_cannot_work() {
     let start = |lines: &str| {
         let file = format!("[audit]\nanchor = \"evm\"\n{lines}");
         std::fs::write(house.dir().join("agentkeys.toml"), file).unwrap();
-        let ports = [
-            "--listen",
-            "127.0.0.1:0",
-            "--operator-listen",
-            "127.0.0.1:0",
-        ];
-        let output = house.run(&[&["serve"], &ports[..]].concat());
+        let output = house.run(SERVE);
         (output.status.code(), text(&output.stderr))
     };
     let contract = "contract = \"0x5fbdb2315678afecb367f032d93f642f64180aa3\"\nchain_id = 1\n";

@@ -6,7 +6,7 @@ mod read;
 mod tree;
 
 use super::installed::installed;
-use super::support::{House, command, json_of, run_in, text};
+use super::support::{House, SERVE, command, json_of, run_in, text};
 use serde_json::{Value, json};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -70,25 +70,255 @@ fn what_differs_is_shown_and_kept_and_what_does_not_is_left_alone() {
     );
     assert_eq!(again["diff"], "");
 
-    std::fs::write(&file, "example.org {\n}\n").unwrap();
-    let third = deploy(dir.path(), &out, &["caddy"]);
-    let backup = out.join("Caddyfile.before-agentkeys");
-    assert_eq!(third["backups"], json!([backup]));
-    assert!(
-        third["diff"]
-            .as_str()
-            .unwrap()
-            .contains("\n-example.org {\n")
-    );
-    assert_eq!(
-        std::fs::read_to_string(backup).unwrap(),
-        "example.org {\n}\n"
-    );
+    // One of ours that was edited; and once more: each is kept.
+    for (n, edit) in ["example.org", "example.net"].iter().enumerate() {
+        let ours = std::fs::read_to_string(&file).unwrap();
+        let edited = format!("{ours}{edit} {{\n}}\n");
+        std::fs::write(&file, &edited).unwrap();
+        let third = deploy(dir.path(), &out, &["caddy"]);
+        let name = ["Caddyfile.before-agentkeys", "Caddyfile.before-agentkeys.1"][n];
+        assert_eq!(third["backups"], json!([out.join(name)]));
+        let diff = third["diff"].as_str().unwrap();
+        assert!(diff.contains(&format!("\n-{edit} {{\n")), "{diff}");
+        let kept = std::fs::read_to_string(out.join(name)).unwrap();
+        assert_eq!(kept, edited);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), ours);
+    }
     assert_eq!(
         std::fs::read_dir(&out).unwrap().count(),
-        2,
+        3,
         "nothing else is left"
     );
+}
+
+#[test]
+fn a_file_of_somebody_elses_is_neither_shown_nor_replaced_unasked() {
+    const SECRET: &str = "basicauth hunter2";
+    let dir = configured();
+    let tunnel = "6ff42ae2-765d-4adf-8112-31c55c1551ef";
+    for (words, name, all) in [
+        (
+            &["systemd", "--program", "/usr/bin/env", "--dir", "/srv/a"][..],
+            "agentkeys.service",
+            1,
+        ),
+        (&["container"], "Containerfile", 1),
+        (&["compose"], "Caddyfile", 3),
+        (&["caddy"], "Caddyfile", 1),
+        (&["nginx"], "agentkeys.conf", 1),
+        (&["cloudflared", "--tunnel", tunnel], "config.yml", 1),
+        (&["monitoring"], "agentkeys-board.json", 3),
+    ] {
+        let out = tempfile::tempdir().unwrap();
+        let file = out.path().join(name);
+        std::fs::write(&file, SECRET).unwrap();
+        let private = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(&file, private).unwrap();
+        let to = ["--out", out.path().to_str().unwrap()];
+        let run = |more: &[&str]| run_in(dir.path(), &[&["deploy"], words, &to, more].concat());
+        let refused = run(&[]);
+        let (exit, error) = error_of(&refused);
+        assert_eq!(
+            (exit, &error["code"]),
+            (Some(3), &json!("agentkeys.deploy.foreign_file"))
+        );
+        assert!(
+            error["cause"]
+                .as_str()
+                .unwrap()
+                .contains(file.to_str().unwrap())
+        );
+        let fix = error["fix"].as_str().unwrap();
+        assert!(fix.contains("--replace") && fix.contains("--out"), "{fix}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), SECRET);
+        let count = || std::fs::read_dir(out.path()).unwrap().count();
+        assert_eq!(count(), 1, "{words:?} wrote something");
+        let done = run(&["--replace"]);
+        let kept = out.path().join(format!("{name}.before-agentkeys"));
+        assert_eq!(json_of(&done)["backups"], json!([kept]));
+        assert!(
+            !text(&done.stdout).contains("hunter2"),
+            "{words:?} shows it"
+        );
+        assert_eq!(std::fs::read_to_string(&kept).unwrap(), SECRET);
+        let mode = std::fs::metadata(&kept).unwrap().permissions().mode();
+        assert_eq!((mode & 0o777, count()), (0o600, all + 1));
+        // What was just written is known again.
+        assert_eq!(json_of(&run(&[]))["changed"], json!([]), "{words:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_written_has_a_code_of_this_command() {
+    let (dir, temp) = (configured(), tempfile::tempdir().unwrap());
+    let code = |out: &Path| {
+        let words = [
+            "deploy",
+            "caddy",
+            "--replace",
+            "--out",
+            out.to_str().unwrap(),
+        ];
+        let (exit, error) = error_of(&run_in(dir.path(), &words));
+        assert_eq!(exit, Some(3), "{error}");
+        error["code"].as_str().unwrap().to_owned()
+    };
+    let file = temp.path().join("Caddyfile");
+    std::fs::write(&file, b"\xff").unwrap();
+    assert_eq!(code(temp.path()), "agentkeys.deploy.foreign_file");
+    assert_eq!(code(&file), "agentkeys.deploy.not_a_folder");
+    std::fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink("/nowhere", &file).unwrap();
+    assert_eq!(code(temp.path()), "agentkeys.deploy.dangling_link");
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    assert_eq!(code(temp.path()), "agentkeys.deploy.not_a_file");
+    std::fs::remove_dir(&file).unwrap();
+    std::fs::write(&file, "# Written by `agentkeys deploy caddy`.").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o444)).unwrap();
+    assert_eq!(code(temp.path()), "agentkeys.deploy.read_only");
+    assert_eq!(
+        code(Path::new("/proc/agentkeys")),
+        "agentkeys.deploy.not_writable"
+    );
+}
+
+#[test]
+fn the_next_step_is_where_the_files_are() {
+    let (dir, out) = (configured(), tempfile::tempdir().unwrap());
+    let out = out.path().join("two words");
+    let to = out.display().to_string();
+    let last = |words: &[&str]| {
+        let said = deploy(dir.path(), &out, words);
+        let next = said["next"].as_array().unwrap().last().unwrap();
+        next.as_str().unwrap().to_owned()
+    };
+    for (words, step) in [
+        (
+            &["compose"][..],
+            format!("docker compose --file '{to}/compose.yaml' up --detach"),
+        ),
+        (
+            &["container"],
+            format!("podman build --format docker --tag agentkeys '{to}'"),
+        ),
+        (
+            &["monitoring"],
+            format!("promtool check config '{to}/prometheus.yml'"),
+        ),
+        (
+            &["nginx"],
+            format!(
+                "install -m 0644 '{to}/agentkeys.conf' /etc/nginx/conf.d/ && nginx -t && systemctl reload nginx"
+            ),
+        ),
+    ] {
+        assert_eq!(last(words), step);
+    }
+    let step = last(&["caddy"]);
+    assert!(
+        step.contains(&format!("'{to}/Caddyfile' over into /etc/caddy/Caddyfile")),
+        "{step}"
+    );
+    let printed = json_of(&run_in(dir.path(), &["deploy", "nginx"]));
+    let step = printed["next"].as_array().unwrap().last().unwrap();
+    assert_eq!(
+        step,
+        "save it as /etc/nginx/conf.d/agentkeys.conf, then: nginx -t && systemctl reload nginx"
+    );
+    // A person is told of a new file, and not shown all of it.
+    let other = to.replace("two words", "other");
+    let told = command(dir.path())
+        .args(["deploy", "caddy", "--out", &other])
+        .output()
+        .unwrap();
+    let told = text(&told.stdout);
+    assert!(
+        told.contains("Caddyfile: a new file, ") && told.lines().count() < 3,
+        "{told}"
+    );
+}
+
+#[test]
+fn a_unit_rests_on_nothing_that_its_service_may_change() {
+    use std::os::unix::fs::chown;
+    let out = tempfile::tempdir().unwrap();
+    let units = out.path().join("units");
+    let run = |program: &Path, more: &[&str]| {
+        let words = [
+            "deploy",
+            "systemd",
+            "--dir",
+            "/srv/agentkeys",
+            "--out",
+            units.to_str().unwrap(),
+        ];
+        let mut deploy = command(Path::new("/nowhere"));
+        deploy
+            .args(words)
+            .arg("--program")
+            .arg(program)
+            .args(more)
+            .arg("--json");
+        deploy.env("AGENTKEYS_AUDIT_ANCHOR", "file");
+        deploy.env("AGENTKEYS_AUDIT_ANCHOR_FILE", "/var/log/agentkeys/anchor");
+        deploy.output().unwrap()
+    };
+    let env = Path::new("/usr/bin/env");
+    let (_, error) = error_of(&run(env, &[]));
+    assert_eq!(error["code"], "agentkeys.deploy.writes_elsewhere");
+    assert!(
+        error["fix"]
+            .as_str()
+            .unwrap()
+            .contains("--writable /var/log/agentkeys"),
+        "{error}"
+    );
+    let done = json_of(&run(env, &["--writable", "/var/log/agentkeys"]));
+    let assumed = done["assumed"].as_str().unwrap();
+    assert!(
+        assumed.contains("/srv/agentkeys/agentkeys.toml") && assumed.contains("1024"),
+        "{done}"
+    );
+    let unit = std::fs::read_to_string(units.join("agentkeys.service")).unwrap();
+    assert!(
+        unit.contains("\nReadWritePaths=/srv/agentkeys /var/log/agentkeys\n"),
+        "{unit}"
+    );
+    if !root("programs of other users") {
+        return;
+    }
+    // A folder that a service can see, since the temporary one is none.
+    let place = tempfile::tempdir_in("/opt").unwrap();
+    let bin = place.path().join("bin");
+    let program = bin.join("agentkeys");
+    let set = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set(place.path(), 0o755);
+    std::fs::create_dir(&bin).unwrap();
+    std::fs::write(&program, "").unwrap();
+    let more = ["--writable", "/var/log/agentkeys", "--user", "nobody"];
+    let refused = |path: &Path| {
+        let (_, error) = error_of(&run(&program, &more));
+        assert_eq!(error["code"], "agentkeys.deploy.program_writable");
+        let cause = error["cause"].as_str().unwrap();
+        assert!(
+            cause.starts_with(&format!("{} can be", path.display())),
+            "{cause}"
+        );
+    };
+    set(&bin, 0o755);
+    set(&program, 0o755);
+    json_of(&run(&program, &more));
+    set(&program, 0o757);
+    refused(&program);
+    set(&program, 0o755);
+    set(&bin, 0o777);
+    refused(&bin);
+    set(&bin, 0o755);
+    chown(&bin, Some(65_534), None).unwrap();
+    refused(&bin);
 }
 
 #[test]
@@ -154,7 +384,9 @@ fn a_proxy_that_is_believed_already_is_no_step() {
         .unwrap();
     assert_eq!(
         json_of(&output)["next"],
-        json!(["nginx -t && systemctl reload nginx"])
+        json!([format!(
+            "install -m 0644 {to}/agentkeys.conf /etc/nginx/conf.d/ && nginx -t && systemctl reload nginx"
+        )])
     );
 }
 
@@ -204,13 +436,7 @@ fn a_folder_of_another_user_is_left_alone() {
     let commands: [&[&str]; 5] = [
         &["vendor", "list"],
         &["init"],
-        &[
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--operator-listen",
-            "127.0.0.1:0",
-        ],
+        SERVE,
         &["audit", "verify", "--log"],
         &["memory", "get", "O_kevin_001", "travel"],
     ];

@@ -2,7 +2,7 @@
 //! `strace`, and in what it asked of the kernel no answer leaves before the sync that covers its
 //! row. A `kill -9` cannot show this: what was written is in the kernel's cache all the same.
 
-use super::support::{House, command, send};
+use super::support::{House, SERVE, command, send};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -157,8 +157,8 @@ impl Traced {
             .arg("-o")
             .arg(trace)
             .arg(serve.get_program())
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .args(["--operator-listen", "127.0.0.1:0", "--json"])
+            .args(SERVE)
+            .arg("--json")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());

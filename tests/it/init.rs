@@ -102,6 +102,22 @@ fn goes_on(temp: tempfile::TempDir) {
 }
 
 #[test]
+fn a_network_that_is_none_is_told_how_one_is_written() {
+    let (_temp, dir) = fresh();
+    let init = ["init", "--domain", "example.com"];
+    for words in [&init[..], &["serve"]] {
+        let output = run_in(&dir, &[words, &["--behind-proxy", "foo"]].concat());
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(
+            error.contains("'foo'") && error.contains("such as 10.0.0.0/8, or 127.0.0.1/32"),
+            "{error}"
+        );
+    }
+    assert!(!dir.exists());
+}
+
+#[test]
 fn a_folder_that_was_founded_and_no_more_gets_its_demo_set() {
     let (temp, dir) = fresh();
     drop(wait(Folder::begin(&dir, Limits::default(), Begun::Demo)).unwrap());

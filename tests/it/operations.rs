@@ -1,19 +1,13 @@
 //! Running it: one server per folder, refusals to start, crashes, command line beside the server.
 
-use super::support::{House, Server, command, run_in, text};
+use super::support::{House, SERVE, Server, command, run_in, send, text};
 use serde_json::{Value, json};
 use std::process::Stdio;
 
 #[test]
 fn a_second_server_on_the_same_folder_is_refused_and_names_the_first() {
     let server = Server::demo();
-    let second = server.house.run(&[
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--operator-listen",
-        "127.0.0.1:0",
-    ]);
+    let second = server.house.run(SERVE);
     assert_eq!(second.status.code(), Some(3));
     let error = text(&second.stderr);
     assert!(
@@ -178,14 +172,7 @@ fn serve_makes_its_folder_on_a_fresh_machine_and_says_so() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("fresh");
     let mut command = command(&dir);
-    command.args([
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--operator-listen",
-        "127.0.0.1:0",
-        "--json",
-    ]);
+    command.args(SERVE).arg("--json");
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -205,6 +192,54 @@ fn serve_makes_its_folder_on_a_fresh_machine_and_says_so() {
     );
     let again = run_in(&dir, &["actor", "list"]);
     assert!(again.status.success());
+}
+
+#[test]
+fn a_folder_that_was_typed_and_is_not_there_is_refused() {
+    let house = House::init(&[]);
+    let typo = house.temp.path().join("dat");
+    // An address that would be refused later: this ends in any case.
+    let words = ["serve", "--listen", "0.0.0.0:0", "--dir"];
+    let output = house.run(&[&words[..], &[typo.to_str().unwrap()]].concat());
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{error}");
+    assert!(
+        error.contains("agentkeys.serve.folder_missing") && error.contains("agentkeys init"),
+        "{error}"
+    );
+    assert!(!typo.exists());
+}
+
+#[test]
+fn only_a_server_that_made_its_folder_says_what_is_next() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("fresh");
+    for fresh in [true, false] {
+        let mut serve = command(&dir);
+        serve
+            .args(SERVE)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = serve.spawn().unwrap();
+        let out = std::io::BufReader::new(child.stdout.take().unwrap());
+        let mut lines = std::io::BufRead::lines(out).map_while(Result::ok);
+        let url = lines.find_map(|line| Some(line.strip_prefix("operator ")?.to_owned()));
+        // It answers when everything was said, and when it heeds signals.
+        let health = format!("{}/healthz", url.unwrap());
+        assert_eq!(send(reqwest::Client::new().get(health)).status, 200);
+        let pid = child.id().to_string();
+        let ended = std::process::Command::new("kill")
+            .args(["-TERM", &pid])
+            .status();
+        assert!(ended.unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(
+            said.contains("next: agentkeys vendor create"),
+            fresh,
+            "{said}"
+        );
+    }
 }
 
 #[test]

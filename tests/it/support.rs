@@ -21,6 +21,15 @@ pub(crate) const TRAVEL_AND_SPEND: &[&str] = &[
     "500RMB",
 ];
 
+/// A server on free ports of this machine.
+pub(crate) const SERVE: &[&str] = &[
+    "serve",
+    "--listen",
+    "127.0.0.1:0",
+    "--operator-listen",
+    "127.0.0.1:0",
+];
+
 /// The program under test.
 pub(crate) const BIN: &str = env!("CARGO_BIN_EXE_agentkeys");
 
@@ -247,14 +256,8 @@ impl Server {
     pub(crate) fn over(house: House, env: &[(&str, &str)]) -> Self {
         let mut command = command(&house.dir());
         command
-            .args([
-                "serve",
-                "--listen",
-                "127.0.0.1:0",
-                "--operator-listen",
-                "127.0.0.1:0",
-                "--json",
-            ])
+            .args(SERVE)
+            .arg("--json")
             .envs(env.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -1,7 +1,7 @@
 //! Certificates in files: which TLS is spoken, and how a certificate is swapped while the server is
 //! used.
 
-use super::support::{House, Server, command, free_port, send, text, wait};
+use super::support::{House, SERVE, Server, command, free_port, send, text, wait};
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject as _;
@@ -49,7 +49,7 @@ impl Ca {
         format!("{}\n{}", certificate.pem(), key.serialize_pem())
     }
 
-    fn good(&self) -> String {
+    pub(crate) fn good(&self) -> String {
         self.issue(&["127.0.0.1", "mcp.example.com"], (2100, 1))
     }
 
@@ -252,13 +252,7 @@ fn files_that_cannot_be_served_are_refused_at_the_start() {
     let file = house.temp.path().join("both.pem");
     let start = || {
         let mut command = command(&house.dir());
-        command.args([
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--operator-listen",
-            "127.0.0.1:0",
-        ]);
+        command.args(SERVE);
         let settings = [
             ("MODE", "files".as_ref()),
             ("CERTIFICATE", file.as_os_str()),

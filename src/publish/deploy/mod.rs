@@ -1,7 +1,7 @@
 //! What the machines around the server read: a service unit, an image, proxies in front, monitoring.
 //!
-//! Each [`Bundle`] is rendered from `templates/deploy/` and written beside what is there, with a
-//! backup. What goes into a template was checked in `site`, `service` and `word`:
+//! Each [`Bundle`] is rendered from `templates/deploy/` and written beside what is there, of which
+//! nothing is lost. What goes into a template was checked in `site`, `service` and `word`:
 //! no format of these needs an escape for it.
 
 mod service;
@@ -17,14 +17,13 @@ use std::net::SocketAddr;
 use minijinja::{Value as Input, context};
 
 use super::template;
-use super::wire::Flaw;
 use crate::config::{Config, reached};
 use crate::problem::{Exit, Problem};
 
-pub use service::Service;
+pub use service::{Service, guarded};
 pub use site::{Certificate, Site};
 pub use word::{quoted, tunnel};
-pub use written::{Files, Outcome};
+pub use written::{Files, Outcome, State, Told};
 
 /// The metrics that alerts and board rely on: a line `name type labels` each, `#` before what is said
 /// about them.
@@ -103,7 +102,7 @@ impl Watch {
 
 impl Bundle {
     /// Its files: name and text.
-    pub fn files(&self) -> Result<Vec<(&'static str, String)>, Flaw> {
+    pub fn files(&self) -> Result<Vec<(&'static str, String)>, DeployError> {
         Ok(match self {
             Self::Systemd(service) => vec![("agentkeys.service", unit(service)?)],
             Self::Container => vec![("Containerfile", containerfile()?)],
@@ -141,11 +140,17 @@ impl Bundle {
     }
 }
 
-fn render(template: &str, values: Input) -> Result<String, Flaw> {
-    template::render(&template::room(), template, values)
+fn render(template: &str, values: Input) -> Result<String, DeployError> {
+    template::render(&template::room(), template, values).map_err(|flaw| {
+        DeployError::new(
+            "agentkeys.deploy.template",
+            flaw.cause,
+            "this is a fault of the program; report it",
+        )
+    })
 }
 
-fn unit(service: &Service) -> Result<String, Flaw> {
+fn unit(service: &Service) -> Result<String, DeployError> {
     let template = include_str!("../../../templates/deploy/agentkeys.service");
     let writable: Vec<String> = service.writable.iter().map(|p| quoted(p)).collect();
     let values = context! {
@@ -155,12 +160,12 @@ fn unit(service: &Service) -> Result<String, Flaw> {
     render(template, values)
 }
 
-fn containerfile() -> Result<String, Flaw> {
+fn containerfile() -> Result<String, DeployError> {
     let template = include_str!("../../../templates/deploy/Containerfile");
     render(template, context! { version => env!("CARGO_PKG_VERSION") })
 }
 
-fn compose(site: &Site) -> Result<String, Flaw> {
+fn compose(site: &Site) -> Result<String, DeployError> {
     let template = include_str!("../../../templates/deploy/compose.yaml");
     let values = context! {
         version => env!("CARGO_PKG_VERSION"), public_url => &site.public_url,
@@ -178,7 +183,7 @@ fn contained(site: &Site) -> Site {
     }
 }
 
-fn caddyfile(site: &Site, own: Option<&Certificate>, kind: &str) -> Result<String, Flaw> {
+fn caddyfile(site: &Site, own: Option<&Certificate>, kind: &str) -> Result<String, DeployError> {
     let template = include_str!("../../../templates/deploy/Caddyfile");
     let port = match site.port {
         443 => String::new(),
@@ -186,6 +191,8 @@ fn caddyfile(site: &Site, own: Option<&Certificate>, kind: &str) -> Result<Strin
     };
     let names = site.names.iter().map(|name| format!("{name}{port}"));
     let names: Vec<String> = names.collect();
+    let plain = site.names.iter().map(|name| format!("http://{name}"));
+    let plain: Vec<String> = plain.collect();
     let inside = kind == "compose";
     let (behind_proxy, upstream) = if inside {
         (format!("{PROXY}/32"), "agentkeys:8088".to_owned())
@@ -194,12 +201,13 @@ fn caddyfile(site: &Site, own: Option<&Certificate>, kind: &str) -> Result<Strin
     };
     let values = context! {
         kind, behind_proxy, upstream, port => site.port, sites => names.join(", "),
+        plain_sites => plain.join(", "),
         certificate => own.map(|c| quoted(&c.chain)), certificate_key => own.map(|c| quoted(&c.key)),
     };
     render(template, values)
 }
 
-fn nginx(site: &Site, certificate: &Certificate) -> Result<String, Flaw> {
+fn nginx(site: &Site, certificate: &Certificate) -> Result<String, DeployError> {
     let template = include_str!("../../../templates/deploy/nginx.conf");
     let values = context! {
         behind_proxy => site.behind_proxy(), upstream => site.listen.to_string(), port => site.port,
@@ -209,7 +217,7 @@ fn nginx(site: &Site, certificate: &Certificate) -> Result<String, Flaw> {
     render(template, values)
 }
 
-fn cloudflared(site: &Site, tunnel: &str) -> Result<String, Flaw> {
+fn cloudflared(site: &Site, tunnel: &str) -> Result<String, DeployError> {
     let template = include_str!("../../../templates/deploy/cloudflared.yml");
     let values = context! {
         behind_proxy => site.behind_proxy(), upstream => site.listen.to_string(), tunnel,
@@ -218,7 +226,7 @@ fn cloudflared(site: &Site, tunnel: &str) -> Result<String, Flaw> {
     render(template, values)
 }
 
-fn prometheus(watch: Watch) -> Result<String, Flaw> {
+fn prometheus(watch: Watch) -> Result<String, DeployError> {
     let template = include_str!("../../../templates/deploy/prometheus.yml");
     render(
         template,
@@ -226,7 +234,7 @@ fn prometheus(watch: Watch) -> Result<String, Flaw> {
     )
 }
 
-fn alerts(watch: Watch) -> Result<String, Flaw> {
+fn alerts(watch: Watch) -> Result<String, DeployError> {
     let template = include_str!("../../../templates/deploy/alerts.yml");
     let values = context! {
         operator => watch.operator.to_string(), batch => watch.batch_seconds,

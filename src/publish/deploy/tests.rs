@@ -109,7 +109,7 @@ fn what_a_format_would_misread_is_refused() {
 
 fn service(file: &str, dir: &str) -> Result<Service, DeployError> {
     let program = Path::new("/usr/bin/agentkeys");
-    Service::new(&config(file), Path::new(dir), program, "agentkeys")
+    Service::new(&config(file), Path::new(dir), program, "agentkeys", &[])
 }
 
 fn only(bundle: &Bundle) -> String {
@@ -146,7 +146,18 @@ fn a_unit_may_write_what_it_has_to_and_bind_low_ports_only_if_it_does() {
         assert!(!unit.contains("PrivateUsers"), "{low}");
     }
     let file = "[audit]\nanchor = \"file\"\nanchor_file = \"/var/log/agentkeys/anchor\"\n";
-    let unit = only(&Bundle::Systemd(service(file, "/srv/agent keys").unwrap()));
+    let refused = service(file, "/srv/agent keys");
+    assert_eq!(code(refused), "agentkeys.deploy.writes_elsewhere");
+    let inside = "[audit]\nanchor = \"file\"\nanchor_file = \"anchor/log\"\n";
+    assert!(service(inside, "/srv/agent keys").is_ok());
+    let named = Service::new(
+        &config(file),
+        Path::new("/srv/agent keys"),
+        Path::new("/usr/bin/agentkeys"),
+        "agentkeys",
+        &["/var/log/agentkeys".into()],
+    );
+    let unit = only(&Bundle::Systemd(named.unwrap()));
     assert!(
         unit.contains("\nReadWritePaths=\"/srv/agent keys\" /var/log/agentkeys\n"),
         "{unit}"
@@ -160,6 +171,28 @@ fn a_unit_may_write_what_it_has_to_and_bind_low_ports_only_if_it_does() {
             "agentkeys.deploy.path_hidden",
             "{hidden}"
         );
+    }
+}
+
+#[test]
+fn every_file_says_who_wrote_it_and_no_other_does() {
+    let site = || site(TWO).unwrap();
+    let certificate = Certificate::of_certbot("a.example.com");
+    let tunnel = "6ff42ae2-765d-4adf-8112-31c55c1551ef".to_owned();
+    for bundle in [
+        Bundle::Systemd(service("", "/var/lib/agentkeys").unwrap()),
+        Bundle::Container,
+        Bundle::Compose(site()),
+        Bundle::Caddy(site(), None),
+        Bundle::Nginx(site(), certificate),
+        Bundle::Cloudflared(site(), tunnel),
+        Bundle::Monitoring(Watch::of(&config(""))),
+    ] {
+        for (name, text) in bundle.files().unwrap() {
+            assert!(written::is_ours(&text), "{name}");
+            let below = format!("\n\n\n\n\n{text}");
+            assert!(!written::is_ours(&below), "{name}");
+        }
     }
 }
 

@@ -1,11 +1,22 @@
-//! Files of a bundle on disk: what is as it has to be stays, what differs is replaced, with a backup.
+//! Files of a bundle on disk: what is as it has to be stays, what differs is replaced and kept beside
+//! it, and what somebody else wrote is neither shown nor replaced unless that is asked for.
 
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::Bundle;
+use super::{Bundle, DeployError};
 use crate::publish::wire::change::{Backup, Change};
-use crate::publish::wire::file::HostFile;
-use crate::publish::wire::{Flaw, Kind, WireError, diff};
+use crate::publish::wire::file::{BACKUP, HostFile};
+use crate::publish::wire::{Kind, WireError, diff};
+
+/// What one of the first lines of each of these files says, and of no other's.
+const MARK: &str = "Written by `agentkeys deploy ";
+
+/// How far from its beginning a file says who wrote it.
+const HEAD_LINES: usize = 5;
+
+/// How many kept copies of a file there may be before somebody has to look.
+const MOST_KEPT: u32 = 1000;
 
 /// Files as they are and as they have to be.
 #[derive(Debug)]
@@ -20,6 +31,32 @@ struct One {
     wanted: String,
 }
 
+/// What writing a file comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// There is none yet.
+    New,
+    /// It is as it has to be.
+    Same,
+    /// It is an older one of ours, or one of ours that was edited.
+    Ours,
+    /// Somebody else wrote it.
+    Foreign,
+}
+
+/// What is to be told of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Where.
+    pub path: PathBuf,
+    /// How it was found.
+    pub state: State,
+    /// How many lines it has now.
+    pub lines: usize,
+    /// The difference; empty for a file of somebody else's, which may have secrets.
+    pub diff: String,
+}
+
 /// What writing did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
@@ -32,42 +69,50 @@ pub struct Outcome {
 }
 
 impl Files {
-    /// Reads what is in the folder.
+    /// Reads what is in the folder; `replace` when files of others may be replaced.
     ///
     /// # Errors
-    /// When a file cannot be read, or a template does not render.
-    pub fn read(folder: &Path, bundle: &Bundle) -> Result<Self, WireError> {
+    /// When a file cannot be read or is somebody else's, or a template does not render.
+    pub fn read(folder: &Path, bundle: &Bundle, replace: bool) -> Result<Self, DeployError> {
         if folder.exists() && !folder.is_dir() {
-            return Err(Flaw::new(Kind::NotAFile, "is not a folder").of(folder));
+            return Err(DeployError::new(
+                "agentkeys.deploy.not_a_folder",
+                format!("{} is not a folder", folder.display()),
+                "name a folder with --out",
+            ));
         }
-        let read = |(name, wanted): (&str, String)| {
-            let file = HostFile::read(&folder.join(name))?.public();
-            Ok(One { file, wanted })
-        };
-        let files = bundle.files()?.into_iter();
+        let files = bundle.files()?.into_iter().map(|(name, wanted)| {
+            let path = folder.join(name);
+            let file = HostFile::read(&path).map_err(|e| of_file(e, &path))?;
+            let one = One {
+                file: file.public(),
+                wanted,
+            };
+            match one.state() {
+                State::Foreign if !replace => Err(foreign(&path)),
+                _ => Ok(one),
+            }
+        });
         Ok(Self {
             folder: folder.to_owned(),
-            files: files.map(read).collect::<Result<_, WireError>>()?,
+            files: files.collect::<Result<_, DeployError>>()?,
         })
     }
 
-    /// What is different, as people read it. There is no secret in these files.
-    pub fn diff(&self) -> String {
-        let one = |one: &One| {
-            let name = one.file.path().display().to_string();
-            diff::plain(&name, one.file.text(), Some(&one.wanted))
-        };
-        self.files.iter().map(one).collect()
+    /// What is different.
+    pub fn told(&self) -> Vec<Told> {
+        self.files.iter().map(One::told).collect()
     }
 
     /// Writes what differs.
     ///
     /// # Errors
     /// When a file cannot be written; those before it are.
-    pub fn write(&self) -> Result<Outcome, WireError> {
+    pub fn write(&self) -> Result<Outcome, DeployError> {
         let mut outcome = Outcome::default();
-        std::fs::create_dir_all(&self.folder)
-            .map_err(|e| WireError::io(Kind::NotWritable, &self.folder, &e))?;
+        let unwritable =
+            |path: &Path, e: &io::Error| of_file(WireError::io(Kind::NotWritable, path, e), path);
+        std::fs::create_dir_all(&self.folder).map_err(|e| unwritable(&self.folder, &e))?;
         for one in &self.files {
             let path = one.file.path().to_owned();
             outcome.files.push(path.clone());
@@ -75,16 +120,111 @@ impl Files {
             if before.as_ref() == Some(&one.wanted) {
                 continue;
             }
-            let backup = before.clone().map_or(Backup::Stays, Backup::Is);
-            let replaced = before.is_some();
-            let written = one.file.apply(&Change {
+            one.file.may_write().map_err(|e| of_file(e, &path))?;
+            if before.is_some() {
+                let kept = keep(&path).map_err(|e| unwritable(&path, &e))?;
+                outcome.backups.push(kept);
+            }
+            let change = Change {
                 before,
                 after: Some(one.wanted.clone()),
-                backup,
-            })?;
+                backup: Backup::Stays,
+            };
+            one.file.apply(&change).map_err(|e| of_file(e, &path))?;
             outcome.changed.push(path);
-            outcome.backups.extend(written.backup.filter(|_| replaced));
         }
         Ok(outcome)
     }
+}
+
+impl One {
+    fn state(&self) -> State {
+        match self.file.text() {
+            None => State::New,
+            Some(text) if text == self.wanted => State::Same,
+            Some(text) if is_ours(text) => State::Ours,
+            Some(_) => State::Foreign,
+        }
+    }
+
+    fn told(&self) -> Told {
+        let (path, state) = (self.file.path().to_owned(), self.state());
+        let diff = match state {
+            State::Foreign => String::new(),
+            _ => diff::plain(
+                &path.display().to_string(),
+                self.file.text(),
+                Some(&self.wanted),
+            ),
+        };
+        Told {
+            path,
+            state,
+            lines: self.wanted.lines().count(),
+            diff,
+        }
+    }
+}
+
+/// Whether a text says that it was written here.
+pub(super) fn is_ours(text: &str) -> bool {
+    let mut head = text.lines().take(HEAD_LINES);
+    head.any(|line| line.contains(MARK))
+}
+
+/// Gives a file a second name, of those that are free the first: it stays there, with its owner and
+/// mode, when another file takes its place.
+fn keep(path: &Path) -> io::Result<PathBuf> {
+    let target = std::fs::canonicalize(path)?;
+    for n in 0..MOST_KEPT {
+        let mut name = target.clone().into_os_string();
+        name.push(BACKUP);
+        if n > 0 {
+            name.push(format!(".{n}"));
+        }
+        let kept = PathBuf::from(name);
+        match std::fs::hard_link(&target, &kept) {
+            Ok(()) => return Ok(kept),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Err(io::Error::other("too many copies of it were kept"))
+}
+
+fn foreign(path: &Path) -> DeployError {
+    DeployError::new(
+        "agentkeys.deploy.foreign_file",
+        format!(
+            "{} is there, and `agentkeys deploy` did not write it",
+            path.display()
+        ),
+        "write elsewhere with --out and take over what you want by hand, or put it aside with \
+         --replace, which keeps it under another name",
+    )
+}
+
+/// A file's trouble in the codes of this command.
+fn of_file(error: WireError, path: &Path) -> DeployError {
+    let code = match error.kind {
+        // No text, or far too long: none of ours, and none to replace either.
+        Kind::NotUtf8 | Kind::TooLarge => {
+            return DeployError {
+                fix: "move it away, or write elsewhere with --out".to_owned(),
+                ..foreign(path)
+            };
+        }
+        Kind::Unreadable => "agentkeys.deploy.unreadable",
+        Kind::NotAFile => "agentkeys.deploy.not_a_file",
+        Kind::DanglingLink => "agentkeys.deploy.dangling_link",
+        Kind::ReadOnly => "agentkeys.deploy.read_only",
+        Kind::Owner => "agentkeys.deploy.owner",
+        Kind::ChangedMeanwhile => "agentkeys.deploy.changed_meanwhile",
+        _ => "agentkeys.deploy.not_writable",
+    };
+    let fix = match error.kind {
+        Kind::NotAFile => "move it away, or write elsewhere with --out",
+        kind => kind.fix(),
+    };
+    DeployError::new(code, error.cause, fix)
 }

@@ -155,7 +155,7 @@ impl Kind {
     }
 
     /// What to do about it.
-    const fn fix(self) -> &'static str {
+    pub(crate) const fn fix(self) -> &'static str {
         match self {
             Self::Unreadable => "run as the user who owns the file, or name another path",
             Self::NotAFile => "name the host's file or folder",

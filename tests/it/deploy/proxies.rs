@@ -430,6 +430,49 @@ fn hosts_reach_the_server_through_caddy() {
     through(Proxy::Caddy);
 }
 
+/// Caddy at the usual ports, which are others here: in the clear it refuses, and sends nobody on.
+#[test]
+#[ignore = "needs caddy: tests/sdk/install"]
+fn caddy_redirects_no_token() {
+    let (dir, out) = (super::configured(), tempfile::tempdir().unwrap());
+    let (_, chain, private) = certificate(out.path());
+    let (chain, private) = (chain.to_str().unwrap(), private.to_str().unwrap());
+    let own = ["--certificate", chain, "--certificate-key", private];
+    super::deploy(dir.path(), out.path(), &[&["caddy"], &own[..]].concat());
+    let file = out.path().join("Caddyfile");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let (plain, secure) = (free_port(), free_port());
+    let ports = format!("\n{{\n\thttp_port {plain}\n\thttps_port {secure}\n");
+    std::fs::write(&file, text.replacen("\n{\n", &ports, 1)).unwrap();
+    let (mut child, said) = caddy(out.path());
+    let ask = |name: &str, path: &str| {
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .resolve(name, SocketAddr::from((Ipv4Addr::LOCALHOST, plain)))
+            .build()
+            .unwrap();
+        let answer = wait(client.get(format!("http://{name}:{plain}{path}")).send()).unwrap();
+        let to = answer.headers().get("location").cloned();
+        (answer.status().as_u16(), to)
+    };
+    for name in ["mcp.example.com", "endpoint.example.com"] {
+        for path in [
+            "/",
+            "/mcp",
+            "/mcp_endpoint/mcp/?token=akv_x",
+            "/?token=akv_x",
+        ] {
+            assert_eq!(ask(name, path), (403, None), "{name}{path}");
+        }
+    }
+    let pid = child.id().to_string();
+    let ended = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+    assert!(ended.success() && child.wait().is_ok());
+    let said = said.lock().unwrap().clone();
+    assert!(!said.contains("akv_"), "{said}");
+}
+
 /// nginx answers at port 80 as well, when it serves at 443: there nothing is passed on.
 #[test]
 #[ignore = "needs nginx: tests/sdk/install"]

@@ -115,7 +115,7 @@ fn calls_of(set: &str) -> BTreeSet<String> {
 #[test]
 #[ignore = "needs systemd-analyze and strace"]
 fn the_server_needs_no_system_call_that_the_unit_forbids() {
-    use super::super::support::{BIN, House};
+    use super::super::support::{BIN, House, SERVE};
     use std::io::{BufRead as _, BufReader};
     let house = House::demo();
     let trace = house.temp.path().join("trace");
@@ -135,15 +135,9 @@ fn the_server_needs_no_system_call_that_the_unit_forbids() {
         std::fs::set_permissions(house.temp.path(), passable).unwrap();
     }
     let mut child = strace
-        .args([
-            BIN,
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--operator-listen",
-            "127.0.0.1:0",
-            "--json",
-        ])
+        .arg(BIN)
+        .args(SERVE)
+        .arg("--json")
         .env("AGENTKEYS_DIR", house.dir())
         .env("AGENTKEYS_AUDIT_BATCH_SECONDS", "1")
         .stdout(std::process::Stdio::piped())
@@ -285,6 +279,23 @@ fn the_compose_file_is_one() {
 }
 
 #[test]
+fn nothing_is_called_latest_before_all_is_signed() {
+    let workflow = std::fs::read_to_string(root(".github/workflows/release.yml")).unwrap();
+    let jobs: Vec<&str> = workflow.split("\n\n  ").collect();
+    let (last, others) = jobs.split_last().unwrap();
+    assert!(last.contains("needs: [image, release]"), "{last}");
+    assert!(
+        last.contains("--tag \"$IMAGE:latest\" \"$IMAGE@$DIGEST\""),
+        "{last}"
+    );
+    assert!(!others.iter().any(|job| job.contains(":latest")));
+    for job in ["image:", "release:"] {
+        let job = others.iter().find(|j| j.starts_with(job)).unwrap();
+        assert!(job.contains("cosign sign"), "{job}");
+    }
+}
+
+#[test]
 #[ignore = "needs actionlint: tests/sdk/install"]
 fn the_release_workflow_is_one() {
     let bin = installed(".venv/lint").join("bin");
@@ -296,6 +307,8 @@ fn the_release_workflow_is_one() {
     };
     passes(&mut lint(&workflow));
     passes(&mut schema("vendor.github-workflows", &workflow));
+    let updates = root(".github/dependabot.yml");
+    passes(&mut schema("vendor.dependabot", &updates));
     let copy = tempfile::tempdir().unwrap();
     let copied = copy.path().join("release.yml");
     std::fs::copy(&workflow, &copied).unwrap();
