@@ -30,7 +30,7 @@ use tokio::sync::{Notify, mpsc};
 
 /// How often a server elsewhere is asked how its log stands, at least and at most: each asking is on
 /// record there.
-const ASK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+const ASK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
 
 /// How often the log of this machine is looked at.
 const LOOK: Duration = Duration::from_secs(1);

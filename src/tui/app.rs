@@ -1,7 +1,7 @@
 //! What a live screen knows and how it changes. It draws nothing, reads no clock and does nothing
 //! itself: what has to be done comes back as [`Effect`]s.
 
-use super::filter::{Filter, MOST, NotUnderstood};
+use super::filter::{self, Filter, MOST, NotUnderstood};
 use super::keys::{self, Action};
 use super::play::{Play, Scene};
 use super::row::{Lane, Row};
@@ -446,23 +446,28 @@ impl App {
                 Some(Action::Quit) => Some(Effect::Quit),
                 _ => None,
             },
-            Mode::Typing { text, error } => self.typed(key, text, error),
+            Mode::Typing { text, .. } => self.typed(key, text),
         }
     }
 
-    fn typed(
-        &mut self,
-        key: KeyEvent,
-        mut text: String,
-        mut error: Option<NotUnderstood>,
-    ) -> Option<Effect> {
+    fn typed(&mut self, key: KeyEvent, mut text: String) -> Option<Effect> {
         match key.code {
             KeyCode::Char('c') if key.modifiers == KeyModifiers::CONTROL => {
                 return Some(Effect::Quit);
             }
-            KeyCode::Enter if error.is_none() => {
-                return None;
-            }
+            KeyCode::Enter => match Filter::parse(&text) {
+                Ok(filter) => {
+                    self.set_filter(filter, text);
+                    return None;
+                }
+                Err(not) => {
+                    self.mode = Mode::Typing {
+                        text,
+                        error: Some(not),
+                    };
+                    return None;
+                }
+            },
             KeyCode::Esc => {
                 self.set_filter(Filter::default(), String::new());
                 return None;
@@ -471,21 +476,24 @@ impl App {
                 text.pop();
             }
             KeyCode::Char('u') if key.modifiers == KeyModifiers::CONTROL => text.clear(),
-            KeyCode::Char(c) if key.modifiers - KeyModifiers::SHIFT == KeyModifiers::NONE => {
-                if text.len() + c.len_utf8() <= MOST && !c.is_control() {
-                    text.push(c);
-                }
+            KeyCode::Char(c)
+                if (key.modifiers - KeyModifiers::SHIFT).is_empty()
+                    && text.len() + c.len_utf8() <= MOST
+                    && !c.is_control() =>
+            {
+                text.push(c);
             }
             _ => {}
         }
-        // It holds while it is typed; one that is not understood leaves the last good one.
-        match Filter::parse(&text) {
+        // It holds while it is typed, but for a word that is only begun; one that is not understood
+        // leaves the last good one.
+        let error = match Filter::parse(filter::finished(&text)) {
             Ok(filter) => {
-                error = None;
                 self.set_filter(filter, text.clone());
+                None
             }
-            Err(not) => error = Some(not),
-        }
+            Err(not) => Some(not),
+        };
         self.mode = Mode::Typing { text, error };
         None
     }

@@ -97,6 +97,15 @@ impl Filter {
     }
 }
 
+/// What was typed without a last word that is only begun: without its key's value, or without a key.
+pub fn finished(text: &str) -> &str {
+    let last = text.rfind(char::is_whitespace).map_or(0, |at| at + 1);
+    match text.get(last..) {
+        Some(word) if word.ends_with(':') || !word.contains(':') => &text[..last],
+        _ => text,
+    }
+}
+
 fn term(word: &str) -> Result<Term, NotUnderstood> {
     let (not, rest) = match word.strip_prefix('!') {
         Some(rest) => (true, rest),
@@ -234,6 +243,21 @@ mod tests {
         }
         assert!(Filter::parse("since:5m").unwrap().ages());
         assert!(!Filter::parse("rail:ark").unwrap().ages());
+    }
+
+    #[test]
+    fn a_word_that_is_only_begun_does_not_count_yet() {
+        for (text, counts) in [
+            ("", ""),
+            ("ra", ""),
+            ("rail:", ""),
+            ("rail:a", "rail:a"),
+            ("rail:a ver", "rail:a "),
+            ("rail:a 火锅", "rail:a "),
+            ("火锅 ", "火锅 "),
+        ] {
+            assert_eq!(finished(text), counts);
+        }
     }
 
     #[test]

@@ -56,10 +56,10 @@ pub async fn run<S: Screen>(
             key = keys.next() => match key {
                 Some(Ok(Event::Key(key))) if key.kind != KeyEventKind::Release => {
                     due = true;
-                    if let Some(effect) = app.key(key) {
-                        if done(screen, outside, effect)? {
-                            return Ok(End::Left);
-                        }
+                    if let Some(effect) = app.key(key)
+                        && done(screen, outside, effect)?
+                    {
+                        return Ok(End::Left);
                     }
                 }
                 Some(Ok(Event::Resize(..))) => due = true,
@@ -81,10 +81,10 @@ pub async fn run<S: Screen>(
                 }
                 due = true;
                 for one in batch.drain(..) {
-                    if let Some(effect) = app.take(one) {
-                        if done(screen, outside, effect)? {
-                            return Ok(End::Left);
-                        }
+                    if let Some(effect) = app.take(one)
+                        && done(screen, outside, effect)?
+                    {
+                        return Ok(End::Left);
                     }
                 }
             }

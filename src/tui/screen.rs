@@ -11,6 +11,7 @@ use ratatui::crossterm::execute;
 use ratatui::crossterm::style::Print;
 use ratatui::crossterm::terminal::SetTitle;
 use std::io;
+use unicode_width::UnicodeWidthStr as _;
 
 /// Something to draw on.
 pub trait Screen {
@@ -71,6 +72,24 @@ impl Page {
     /// What was drawn last.
     pub fn buffer(&self) -> &Buffer {
         self.terminal.backend().buffer()
+    }
+
+    /// The same as text, a line each.
+    pub fn text(&self) -> String {
+        let buffer = self.buffer();
+        let mut text = String::new();
+        for y in 0..buffer.area.height {
+            let mut line = String::new();
+            let mut x = 0;
+            while let Some(cell) = buffer.cell((x, y)).filter(|_| x < buffer.area.width) {
+                line.push_str(cell.symbol());
+                let cells = u16::try_from(cell.symbol().width()).unwrap_or(1);
+                x += cells.max(1);
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
     }
 }
 

@@ -5,7 +5,7 @@
 //!  ● xiaozhi 2 s ago   ○ volcano-ark   log 128 · root 3f2a91bc · not on a chain
 //! ```
 
-use super::{age, fit, grouped};
+use super::{fit, grouped, span};
 use crate::tui::app::{App, Chain};
 use crate::tui::row::Lane;
 use crate::tui::words::Word;
@@ -87,13 +87,17 @@ fn light(app: &App, rail: &str, last: Option<i64>, style: Style) -> [Span<'stati
         ],
         None => [
             Span::styled("○ ", theme.faint),
-            Span::styled(format!("{rail} {}", app.say(Word::Silent)), theme.faint),
+            Span::styled(format!("{rail} –"), theme.faint),
         ],
     }
 }
 
 fn since(app: &App, at_ms: i64) -> String {
-    format!("{} {}", age(app.now_ms() - at_ms), app.say(Word::Ago))
+    format!(
+        "{}{}",
+        span(app.lang, app.now_ms() - at_ms),
+        app.say(Word::Ago)
+    )
 }
 
 /// The facts of the log, as many as there is room for.
@@ -108,16 +112,15 @@ fn log(app: &App, room: usize) -> String {
     let due = seal.at_ms + seal.every_ms - app.now_ms();
     let chain = match seal.chain {
         Chain::Evm(_) if seal.every_ms > 0 && due > 0 => {
-            format!("{} {}", app.say(Word::NextAnchor), age(due))
+            format!("{} {}", app.say(Word::NextAnchor), span(app.lang, due))
         }
         Chain::Evm(Some(upto)) => format!("{} {}", app.say(Word::OnChain), grouped(upto)),
         Chain::Evm(None) | Chain::None => app.say(Word::NotOnAChain).to_owned(),
         Chain::File => format!("{}, {}", app.say(Word::ToFile), app.say(Word::NotOnAChain)),
     };
-    let root = seal.root.get(..8).unwrap_or(&seal.root);
     let facts = [
         format!("{} {}", app.say(Word::Log), grouped(size)),
-        format!("{} {root}", app.say(Word::Root)),
+        format!("{} {:.8}", app.say(Word::Root), seal.root),
         chain,
         format!("{} {}", app.say(Word::Sealed), since(app, seal.at_ms)),
     ];

@@ -13,10 +13,10 @@ use crate::tui::row::{Lane, Row, Verdict};
 use crate::tui::words::Word;
 use jiff::Timestamp;
 use ratatui::Frame;
-use ratatui::layout::Rect;
+use ratatui::layout::{Margin, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
+use ratatui::widgets::{Paragraph, Wrap};
 use unicode_width::UnicodeWidthStr as _;
 
 /// Below this width all rails share one column.
@@ -36,11 +36,11 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, area: Rect) {
         } else {
             Word::NothingMatches
         };
-        lines.push(Line::default());
-        lines.push(Line::styled(
-            format!("  {}", app.say(word)),
-            app.theme.faint,
-        ));
+        frame.render_widget(Paragraph::new(lines), area);
+        let place = area.inner(Margin::new(2, 2));
+        let words = Paragraph::new(app.say(word)).style(app.theme.faint);
+        frame.render_widget(words.wrap(Wrap { trim: true }), place);
+        return;
     }
     let first = first_in_sight(app, room);
     for at in first..(first + room).min(app.count()) {
@@ -134,18 +134,23 @@ fn cell(app: &App, row: &Row, width: usize) -> Vec<Span<'static>> {
     let theme = &app.theme;
     let roomy = width >= 52;
     let time = time(app, row, roomy);
-    let latency = latency(row);
-    // Blanks, glyph, mark and latency are always there; the tool gets what is left.
-    let fixed = 1 + time.width() + 1 + 1 + 8 + 1 + 2 + 1 + 7 + 1;
-    let tool = width.saturating_sub(fixed);
+    let time = format!(" {time} ");
+    let (about, gap) = if roomy { (9, " ") } else { (6, "") };
+    let about = format!(" {} ", fit(&row.about, about));
+    let latency = format!(" {:>6} ", latency(row));
+    // All but the tool is there at any width; the tool gets what is left.
+    let fixed = time.width() + about.width() + 1 + gap.len() + 2 + latency.width();
     vec![
-        Span::styled(format!(" {time} "), theme.faint),
-        Span::styled(fit(&row.tool, tool), theme.lane(row.lane)),
-        Span::styled(format!(" {} ", fit(&row.about, 8)), theme.faint),
+        Span::styled(time, theme.faint),
+        Span::styled(
+            fit(&row.tool, width.saturating_sub(fixed)),
+            theme.lane(row.lane),
+        ),
+        Span::styled(about, theme.faint),
         Span::styled(row.verdict.glyph(), theme.verdict(row.verdict)),
-        Span::raw(" "),
+        Span::raw(gap),
         mark(app, row),
-        Span::styled(format!("{latency:>7} "), theme.faint),
+        Span::styled(latency, theme.faint),
     ]
 }
 
@@ -240,10 +245,11 @@ fn time(app: &App, row: &Row, exact: bool) -> String {
 fn latency(row: &Row) -> String {
     match row.latency_us {
         None => String::new(),
-        Some(us @ 0..1_000) => format!("{us} µs"),
-        Some(us @ 1_000..100_000) => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),
-        Some(us @ 100_000..100_000_000) => format!("{} ms", us / 1_000),
-        Some(_) => "> 99 s".to_owned(),
+        Some(us @ 0..1_000) => format!("{us}µs"),
+        Some(us @ 1_000..100_000) => format!("{}.{}ms", us / 1_000, us % 1_000 / 100),
+        Some(us @ 100_000..10_000_000) => format!("{}ms", us / 1_000),
+        Some(us @ 10_000_000..1_000_000_000) => format!("{}s", us / 1_000_000),
+        Some(_) => ">999s".to_owned(),
     }
 }
 

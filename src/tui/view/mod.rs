@@ -22,7 +22,7 @@ mod steps;
 
 use super::app::{App, Mode};
 use super::keys::KEYS;
-use super::words::Word;
+use super::words::{Lang, Word};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
@@ -90,11 +90,11 @@ fn help(frame: &mut Frame<'_>, app: &App, area: Rect) {
     });
     let mut lines: Vec<Line<'_>> = shown.collect();
     // Two columns where the window is low.
-    let room = usize::from(area.height.saturating_sub(5));
+    let room = usize::from(area.height.saturating_sub(6));
     if lines.len() > room {
         let half = lines.len().div_ceil(2);
         let right = lines.split_off(half);
-        let column = usize::from(area.width) / 2 - 2;
+        let column = lines.iter().map(Line::width).max().unwrap_or(0) + 2;
         for (line, more) in lines.iter_mut().zip(right) {
             let gap = column.saturating_sub(line.width());
             line.spans.push(Span::raw(" ".repeat(gap)));
@@ -102,10 +102,10 @@ fn help(frame: &mut Frame<'_>, app: &App, area: Rect) {
         }
     }
     lines.push(Line::default());
-    lines.push(Line::styled(
-        format!(" {}", app.say(Word::FilterHelp)),
-        app.theme.faint,
-    ));
+    for word in [Word::FilterHelp, Word::FilterMore] {
+        let words = format!(" {}", app.say(word));
+        lines.push(Line::styled(words, app.theme.faint));
+    }
     let widest = lines.iter().map(Line::width).max().unwrap_or(0) + 3;
     let place = centred(area, widest, lines.len() + 2);
     frame.render_widget(Clear, place);
@@ -151,15 +151,16 @@ fn pad(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(missing))
 }
 
-/// An age as people say it.
-fn age(ms: i64) -> String {
+/// A span of time as people say it.
+fn span(lang: Lang, ms: i64) -> String {
     let seconds = ms.max(0) / 1_000;
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3_600 => format!("{} min", seconds / 60),
-        3_600..86_400 => format!("{} h", seconds / 3_600),
-        _ => format!("{} d", seconds / 86_400),
-    }
+    let (number, unit) = match seconds {
+        0..60 => (seconds, Word::Seconds),
+        60..3_600 => (seconds / 60, Word::Minutes),
+        3_600..86_400 => (seconds / 3_600, Word::Hours),
+        _ => (seconds / 86_400, Word::Days),
+    };
+    format!("{number} {}", unit.say(lang))
 }
 
 /// A number as people read it.
@@ -167,7 +168,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push('\u{2009}');
         }
         out.push(digit);
@@ -190,7 +191,7 @@ mod tests {
 
     #[test]
     fn ages_and_numbers_are_short() {
-        let ages = [-5, 59_999, 60_000, 3_600_000, 90_000_000].map(age);
+        let ages = [-5, 59_999, 60_000, 3_600_000, 90_000_000].map(|ms| span(Lang::En, ms));
         assert_eq!(ages, ["0 s", "59 s", "1 min", "1 h", "1 d"]);
         assert_eq!(grouped(1_234_567), "1\u{2009}234\u{2009}567");
     }
