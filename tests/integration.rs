@@ -41,6 +41,7 @@ mod it {
     mod picture;
     mod refusals;
     mod runbook;
+    mod screen;
     mod sdk;
     mod sealed;
     mod seam;

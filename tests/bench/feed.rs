@@ -9,6 +9,7 @@ use crate::program::Running;
 use crate::report::{Report, Target, Times};
 use agentkeys::authority::calls::admin::AdminCall;
 use agentkeys::folder::Folder;
+use serde_json::Value;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -78,8 +79,22 @@ async fn arrived(seen: &mut mpsc::UnboundedReceiver<Instant>, start: Instant) ->
     at.saturating_duration_since(start).as_secs_f64() * 1e6
 }
 
-/// Opens the stream; each event that arrives is told with its moment.
+/// Opens the stream; the moment of each event that arrives.
 async fn subscribe(address: SocketAddr, token: &str) -> mpsc::UnboundedReceiver<Instant> {
+    stream(address, token, |_, now| Some(now)).await
+}
+
+/// Opens the stream; each event that arrives.
+pub(crate) async fn events(address: SocketAddr, token: &str) -> mpsc::UnboundedReceiver<Value> {
+    stream(address, token, |data, _| serde_json::from_slice(data).ok()).await
+}
+
+/// Opens the stream; what `read` makes of each event's data.
+async fn stream<T: Send + 'static>(
+    address: SocketAddr,
+    token: &str,
+    read: fn(&[u8], Instant) -> Option<T>,
+) -> mpsc::UnboundedReceiver<T> {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!(
         "GET /v1/audit/stream HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\r\n"
@@ -101,7 +116,9 @@ async fn subscribe(address: SocketAddr, token: &str) -> mpsc::UnboundedReceiver<
                 {
                     opened.send(()).unwrap();
                 }
-                if line == b"event: audit" && tell.send(now).is_err() {
+                if let Some(told) = line.strip_prefix(b"data: ").and_then(|d| read(d, now))
+                    && tell.send(told).is_err()
+                {
                     return;
                 }
             }

@@ -15,6 +15,7 @@ mod policy;
 mod program;
 mod refusals;
 mod report;
+mod screen;
 mod start;
 mod tree;
 
@@ -32,6 +33,7 @@ Names (all of them when none is given):
   log       sealing and checking a log of a million rows in its file
   start     serve until ready, its memory, --help, demo cross-rail
   feed      from a commit to a reader of the audit stream
+  screen    from a commit to the drawn frame, and what an idle screen costs
   refusals  whether unknown and unbound actors take the same time
 
 Options:
@@ -62,7 +64,9 @@ pub(crate) struct Options {
     check: bool,
 }
 
-const NAMES: [&str; 7] = ["get", "policy", "tree", "log", "start", "feed", "refusals"];
+const NAMES: [&str; 8] = [
+    "get", "policy", "tree", "log", "start", "feed", "screen", "refusals",
+];
 
 impl Options {
     fn read(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
@@ -142,7 +146,7 @@ fn main() -> ExitCode {
     if options.wants("log") {
         log::measure(&options, &mut report);
     }
-    if ["get", "start", "feed", "refusals"]
+    if ["get", "start", "feed", "screen", "refusals"]
         .iter()
         .any(|n| options.wants(n))
     {
@@ -157,6 +161,9 @@ fn main() -> ExitCode {
         }
         if options.wants("feed") {
             feed::measure(&options, &house, &mut report);
+        }
+        if options.wants("screen") {
+            screen::measure(&options, &house, &mut report);
         }
         if options.wants("refusals") {
             refusals::measure(&options, &house, &mut report);

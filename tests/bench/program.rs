@@ -81,11 +81,7 @@ impl Running {
     /// Its processor time so far, seconds.
     pub(crate) fn cpu_s(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let (_, rest) = stat.rsplit_once(')').unwrap();
-        let fields: Vec<&str> = rest.split_whitespace().collect();
-        // utime and stime, in hundredths (proc(5); USER_HZ is 100 on every Linux we know).
-        let ticks = |n: usize| fields[n].parse::<f64>().unwrap();
-        (ticks(11) + ticks(12)) / 100.0
+        cpu_s(&stat)
     }
 }
 
@@ -94,4 +90,13 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Processor time of a process by its `/proc/PID/stat`, seconds.
+pub(crate) fn cpu_s(stat: &str) -> f64 {
+    let (_, rest) = stat.rsplit_once(')').unwrap();
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    // utime and stime, in hundredths (proc(5); USER_HZ is 100 on every Linux we know).
+    let ticks = |n: usize| fields[n].parse::<f64>().unwrap();
+    (ticks(11) + ticks(12)) / 100.0
 }
