@@ -39,6 +39,9 @@ pub enum AcceptError {
         /// Its own last words.
         cause: String,
     },
+    /// Whoever ran it ended it; what it had changed is back as it was.
+    #[error("interrupted")]
+    Interrupted,
     /// The authority refused what the kit needs.
     #[error("{what} was refused ({code}): {cause}")]
     Refused {
@@ -90,6 +93,7 @@ impl From<AcceptError> for Problem {
                 "agentkeys.accept.child_failed",
                 "read its last words above; the same command can be run by hand",
             ),
+            AcceptError::Interrupted => (Exit::Interrupted, "agentkeys.interrupted", "run it again"),
             AcceptError::Refused { .. } => (
                 Exit::Failed,
                 "agentkeys.accept.kit_refused",
