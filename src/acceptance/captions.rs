@@ -272,13 +272,20 @@ mod tests {
 
     #[test]
     fn every_step_has_its_caption_in_both_languages_and_every_caption_its_step() {
-        let steps: BTreeSet<&str> = cross_rail::STEPS.into_iter().chain(three_acts::STEPS).collect();
+        let steps: BTreeSet<&str> = cross_rail::STEPS
+            .into_iter()
+            .chain(three_acts::STEPS)
+            .collect();
         let captions: BTreeSet<&str> = CAPTIONS.iter().map(|c| c.id).collect();
         assert_eq!(captions, steps);
         assert_eq!(captions.len(), CAPTIONS.len(), "an id has two captions");
         for caption in CAPTIONS {
             let han = |c: char| ('\u{4e00}'..='\u{9fff}').contains(&c);
-            assert!(!caption.en.is_empty() && !caption.en.contains(han), "{}", caption.id);
+            assert!(
+                !caption.en.is_empty() && !caption.en.contains(han),
+                "{}",
+                caption.id
+            );
             assert!(caption.zh.contains(han), "{}", caption.id);
         }
     }
@@ -293,7 +300,10 @@ mod tests {
         };
         assert_eq!(env(&[("LANG", "zh_CN.UTF-8")]), Lang::Zh);
         assert_eq!(env(&[("LANG", "zh_CN.UTF-8"), ("LC_ALL", "C")]), Lang::En);
-        assert_eq!(env(&[("LANG", "en_US"), ("LC_ALL", ""), ("LC_MESSAGES", "zh")]), Lang::Zh);
+        assert_eq!(
+            env(&[("LANG", "en_US"), ("LC_ALL", ""), ("LC_MESSAGES", "zh")]),
+            Lang::Zh
+        );
         assert_eq!(env(&[]), Lang::En);
     }
 }

@@ -93,7 +93,9 @@ impl From<AcceptError> for Problem {
                 "agentkeys.accept.child_failed",
                 "read its last words above; the same command can be run by hand",
             ),
-            AcceptError::Interrupted => (Exit::Interrupted, "agentkeys.interrupted", "run it again"),
+            AcceptError::Interrupted => {
+                (Exit::Interrupted, "agentkeys.interrupted", "run it again")
+            }
             AcceptError::Refused { .. } => (
                 Exit::Failed,
                 "agentkeys.accept.kit_refused",

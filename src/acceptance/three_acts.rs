@@ -272,6 +272,7 @@ impl Play<'_> {
         let revoked = Instant::now();
         let judged = evidence::revoked(ungranted.as_ref());
         self.steps.judged(judged.took(since(began)));
+        self.audience.going_on()?;
 
         self.steps.begin("act3.next_check_denied");
         let small = json!({"scope": "payment.spend", "params": {"amount_rmb": 1}});
@@ -286,18 +287,18 @@ impl Play<'_> {
             .judged(evidence::cap_dead(&redeemed).took(since(began)));
 
         self.steps.begin("act3.row_in_feed");
-        let (token, actor) = (&self.stage.xiaozhi.token_id, self.stage.actor());
+        let (vendors, actor) = (&self.stage.xiaozhi.token_id, self.stage.actor());
         let taken = self.feed.when(revoked + AT_ONCE, |row| {
             row.text("tool") == Some("actor.ungrant") && row.text("actor_omni") == Some(actor)
         });
-        let taken = taken.await;
         let refused = self.feed.when(denied + AT_ONCE, |row| {
-            evidence::is_denial(row) && row.text("token_id") == Some(token)
+            evidence::is_denial(row) && row.text("token_id") == Some(vendors)
         });
-        let refused = refused.await;
-        self.steps
-            .judged(evidence::in_feed([(taken, revoked), (refused, denied)]));
-        self.fresh().await.map(|_| ())
+        let (taken, refused) = tokio::join!(taken, refused);
+        let judged = evidence::in_feed([(taken, revoked), (refused, denied)]);
+        self.steps.judged(judged);
+        self.fresh().await?;
+        self.audience.going_on()
     }
 
     /// Gives back what was taken and frees what was set aside, and looks whether all is as before.
@@ -315,10 +316,7 @@ impl Play<'_> {
         } else {
             Ok(())
         };
-        let look = [
-            (WHOAMI, json!({})),
-            (GET, json!({"namespace": "travel"})),
-        ];
+        let look = [(WHOAMI, json!({})), (GET, json!({"namespace": "travel"}))];
         let now = self.vendor("restore", &look).await;
         let now = now.as_ref().map(evidence::said);
         let judged = evidence::as_before("restore.grants", &before.whoami, now.clone(), 0);
@@ -331,7 +329,13 @@ impl Play<'_> {
             Ok(()) => self.give_back().await,
             Err(error) => self.give_back().await.and(Err(error)),
         };
-        let judged = match (&self.day, self.stage.parent.day(self.agentkeys, self.stage.actor()).await) {
+        let judged = match (
+            &self.day,
+            self.stage
+                .parent
+                .day(self.agentkeys, self.stage.actor())
+                .await,
+        ) {
             (Some(day), Ok(Some(now))) => assert(
                 "restore.budget",
                 *day == now,
@@ -370,8 +374,7 @@ impl Play<'_> {
         let actor = self.stage.actor();
         let ours = |row: &Event| {
             let parents = row.text("tool") == Some("actor.ungrant");
-            row.text("token_id") == Some(token)
-                || parents && row.text("actor_omni") == Some(actor)
+            row.text("token_id") == Some(token) || parents && row.text("actor_omni") == Some(actor)
         };
         let mut rows = self.log.fresh().await?;
         rows.retain(ours);

@@ -2,8 +2,8 @@
 
 use super::Ctx;
 use super::out::{Out, Tone};
-use crate::acceptance::play::{Against, Audience, Progress, Step};
 use crate::acceptance::kit::{self, Kit};
+use crate::acceptance::play::{Against, Audience, Progress, Step};
 use crate::acceptance::report::{Check, Report, Status};
 use crate::acceptance::{Trust, cross_rail, negative_auth, three_acts, tools};
 use crate::problem::{Exit, Problem};

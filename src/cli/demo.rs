@@ -95,17 +95,17 @@ pub async fn run(cmd: DemoCmd, ctx: &Ctx, stop: CancellationToken) -> Result<(),
     let against = live.against(kit.as_ref());
     let spinner = Spinner::new(out);
     let paint = |word: &str, status: Status| out.paint(word, tone(status));
-    let told = |progress: Progress<'_>| {
+    let progress = |progress: Progress<'_>| {
         spinner.follows(progress, |step| {
             if !out.is_json() {
-                let line = play::show::step(lang, step, &paint);
+                let told = play::show::step(lang, step, &paint);
                 // That nobody reads it any more is found at the end.
-                let _ = out.painted(&line);
+                let _ = out.painted(&told);
             }
         });
     };
     let audience = Audience {
-        progress: &told,
+        progress: &progress,
         stop: &stop,
     };
     match &cmd.proof {

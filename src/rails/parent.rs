@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use reqwest::Url;
 use serde_json::Value;
 
-use super::wire::{self, CaFile};
 use super::RailError;
+use super::wire::{self, CaFile};
 use crate::secret::Secret;
 use crate::text::clean_to;
 
@@ -71,12 +71,13 @@ impl ParentApp {
         }
         let started = Instant::now();
         let sent = self.post(&what, &url, body);
-        let (status, answer) = tokio::time::timeout(DEADLINE, sent).await.map_err(|_| {
-            RailError::Timeout {
-                what: what.clone(),
-                seconds: DEADLINE.as_secs(),
-            }
-        })??;
+        let (status, answer) =
+            tokio::time::timeout(DEADLINE, sent)
+                .await
+                .map_err(|_| RailError::Timeout {
+                    what: what.clone(),
+                    seconds: DEADLINE.as_secs(),
+                })??;
         if status != 200 {
             let text = |pointer: &str| answer.pointer(pointer).and_then(Value::as_str);
             return Err(RailError::Http {

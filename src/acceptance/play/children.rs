@@ -78,7 +78,11 @@ pub(in crate::acceptance) struct Folder(PathBuf);
 
 impl Folder {
     /// Writes a config file and says where it is.
-    pub(in crate::acceptance) fn write(&self, name: &str, text: &str) -> Result<String, AcceptError> {
+    pub(in crate::acceptance) fn write(
+        &self,
+        name: &str,
+        text: &str,
+    ) -> Result<String, AcceptError> {
         let path = self.0.join(name);
         let mut options = std::fs::OpenOptions::new();
         options.write(true).create_new(true).mode(0o600);
@@ -129,7 +133,10 @@ impl Agentkeys {
 
     /// Runs a command to its end; its answer is JSON lines. A rail that fails in part still
     /// printed what it saw, so only a child without any line is an error.
-    pub(in crate::acceptance) async fn lines(&self, words: &[&str]) -> Result<Vec<Value>, AcceptError> {
+    pub(in crate::acceptance) async fn lines(
+        &self,
+        words: &[&str],
+    ) -> Result<Vec<Value>, AcceptError> {
         let failed = |cause: String| AcceptError::Child {
             what: told(words),
             cause,
@@ -161,7 +168,10 @@ impl Agentkeys {
     }
 
     /// Starts a listener and waits for its `ready` line.
-    pub(in crate::acceptance) async fn ready(&self, words: &[&str]) -> Result<Listening, AcceptError> {
+    pub(in crate::acceptance) async fn ready(
+        &self,
+        words: &[&str],
+    ) -> Result<Listening, AcceptError> {
         let failed = |cause: String| AcceptError::Child {
             what: told(words),
             cause,

@@ -84,7 +84,9 @@ mod tests {
         );
         let text = step(Lang::Zh, &one, &|word, _| word.to_owned());
         assert!(text.starts_with("失败 rail2.bytes_equal"), "{text}");
-        let last = verdict(Lang::Zh, &[one], Word::CrossRailShown, &|word, _| word.to_owned());
+        let last = verdict(Lang::Zh, &[one], Word::CrossRailShown, &|word, _| {
+            word.to_owned()
+        });
         assert_eq!(last, "证明不成立：rail2.bytes_equal");
     }
 }

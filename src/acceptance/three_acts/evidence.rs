@@ -124,16 +124,13 @@ impl Spending<'_> {
         let denied = "deny: scope_not_in_policy_table";
         let id = "act2.400_then_400_denied";
         let wanted = format!("{accepted} …, then {}", over(400));
-        let twice = match &self.freed {
-            Some(error) => {
-                let got = format!("the 200 could not be given back first: {error}");
-                assert(id, false, wanted, got)
-            }
-            None => {
-                let holds = text(four).starts_with(accepted) && text(again) == over(400);
-                let got = format!("{}, then {}", text(four), text(again));
-                assert(id, holds, wanted, got)
-            }
+        let twice = if let Some(error) = &self.freed {
+            let got = format!("the 200 could not be given back first: {error}");
+            assert(id, false, wanted, got)
+        } else {
+            let holds = text(four).starts_with(accepted) && text(again) == over(400);
+            let got = format!("{}, then {}", text(four), text(again));
+            assert(id, holds, wanted, got)
         };
         vec![
             assert(
@@ -284,9 +281,8 @@ pub(super) fn is_denial(row: &Event) -> bool {
 pub(super) type Arrival = (Option<Instant>, Instant);
 
 pub(super) fn in_feed(rows: [Arrival; 2]) -> Assertion {
-    let late = rows.map(|(came, answered)| {
-        came.map(|at| at.saturating_duration_since(answered).as_millis())
-    });
+    let late = rows
+        .map(|(came, answered)| came.map(|at| at.saturating_duration_since(answered).as_millis()));
     let [taken, refused] = late.map(|ms| match ms {
         Some(ms) => format!("{ms} ms after its answer"),
         None => "not within a second".to_owned(),

@@ -41,8 +41,10 @@ pub(super) async fn change(args: &ParentArgs, as_json: bool) -> Result<(), Probl
         .change(&config.actor, &config.change, &config.body)
         .await?;
     if as_json {
-        return line(&json!({"event": "changed", "change": config.change, "answer": made.answer,
-            "http_status": made.http_status, "ms": made.ms}));
+        return line(
+            &json!({"event": "changed", "change": config.change, "answer": made.answer,
+            "http_status": made.http_status, "ms": made.ms}),
+        );
     }
     text(&format!(
         "{}, {} ms: {}",

@@ -32,14 +32,14 @@ fn reads() -> Vec<Event> {
     ]
 }
 
-fn failed(all: Vec<Assertion>) -> Vec<&'static str> {
+fn failed(all: &[Assertion]) -> Vec<&'static str> {
     assert!(all.iter().all(|a| STEPS.contains(&a.id)));
     all.iter().filter(|a| !a.holds).map(|a| a.id).collect()
 }
 
 fn act_one(texts: &[&str], rows: &[Event]) -> Vec<&'static str> {
     let said = said(&lines(texts));
-    failed(Memories { said: &said, rows }.judge())
+    failed(&Memories { said: &said, rows }.judge())
 }
 
 #[test]
@@ -50,7 +50,8 @@ fn act_one_holds_to_the_word_and_to_the_row() {
         act_one(&[&other, FAMILY, PERSONAL], &reads()),
         ["act1.travel_remembered"]
     );
-    let telling = "deny: namespace_violation (family is not allowed here) though there is something";
+    let telling =
+        "deny: namespace_violation (family is not allowed here) though there is something";
     assert_eq!(
         act_one(&[TRAVEL, telling, PERSONAL], &reads()),
         ["act1.family_withheld"]
@@ -99,7 +100,7 @@ const HEARD: [&str; 5] = [
 fn act_two(texts: &[&str], rows: &[Event], freed: Option<AcceptError>) -> Vec<&'static str> {
     let said = said(&lines(texts));
     let said = &said;
-    failed(Spending { said, rows, freed }.judge())
+    failed(&Spending { said, rows, freed }.judge())
 }
 
 #[test]
@@ -116,10 +117,7 @@ fn act_two_wants_each_verdict_with_its_numbers() {
     assert_eq!(with(2, HEARD[3]), ["act2.400_then_400_denied"]);
     assert_eq!(with(3, HEARD[2]), ["act2.400_then_400_denied"]);
     assert_eq!(with(4, HEARD[0]), ["act2.unknown_scope"]);
-    assert_eq!(
-        act_two(&HEARD, &checks()[..4], None),
-        ["act2.one_row_each"]
-    );
+    assert_eq!(act_two(&HEARD, &checks()[..4], None), ["act2.one_row_each"]);
     let held = AcceptError::protocol("a release", "{}");
     assert_eq!(
         act_two(&HEARD, &checks(), Some(held)),
