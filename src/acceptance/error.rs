@@ -42,6 +42,14 @@ pub enum AcceptError {
     /// Whoever ran it ended it; what it had changed is back as it was.
     #[error("interrupted")]
     Interrupted,
+    /// A run ended early, and something it had changed could not be put back.
+    #[error("{step}: not put back: {cause}")]
+    Unrestored {
+        /// The step that failed.
+        step: &'static str,
+        /// What is not as it was, and why the run ended.
+        cause: String,
+    },
     /// The authority refused what the kit needs.
     #[error("{what} was refused ({code}): {cause}")]
     Refused {
@@ -96,6 +104,11 @@ impl From<AcceptError> for Problem {
             AcceptError::Interrupted => {
                 (Exit::Interrupted, "agentkeys.interrupted", "run it again")
             }
+            AcceptError::Unrestored { .. } => (
+                Exit::Acceptance,
+                "agentkeys.accept.not_restored",
+                "look with `agentkeys actor show` and `agentkeys budget show`, and give back by hand: `actor grant`, `budget release`",
+            ),
             AcceptError::Refused { .. } => (
                 Exit::Failed,
                 "agentkeys.accept.kit_refused",

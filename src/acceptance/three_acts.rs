@@ -142,10 +142,10 @@ pub async fn run(
     match (played, proof.unrestored()) {
         (Ok(()), _) => Ok(proof),
         (Err(error), None) => Err(error),
-        (Err(error), Some(step)) => Err(AcceptError::protocol(
-            step.id,
-            format!("not put back: {}; the play had ended: {error}", step.got),
-        )),
+        (Err(error), Some(step)) => Err(AcceptError::Unrestored {
+            step: step.id,
+            cause: format!("{}; the run had ended: {error}", step.got),
+        }),
     }
 }
 

@@ -19,7 +19,7 @@ pub fn step(lang: Lang, step: &Step, paint: Painter<'_>) -> String {
     };
     let (id, caption) = (step.id, caption(lang, step.id));
     let status = paint(&pad(word(lang, text), 4), step.status);
-    let mut line = format!("{status} {id:<26} {ms:>7}  {caption}");
+    let mut line = format!("{status} {id:<30} {ms:>7}  {caption}");
     if step.status == Status::Failed {
         let (expected, got) = (clean_to(&step.expected, 300), clean_to(&step.got, 300));
         let named = |name| pad(word(lang, name), 9);
