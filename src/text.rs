@@ -1,5 +1,7 @@
 //! Cleans untrusted text where it meets a screen, a log line or an event.
 
+use unicode_width::UnicodeWidthStr as _;
+
 /// Replaces control, bidirectional and invisible characters by `�`, so that text from outside can
 /// neither move a cursor, nor reorder what a reader sees, nor say to a model what nobody sees
 /// (Unicode TR 36 §2).
@@ -89,6 +91,12 @@ const fn is_hostile(c: char) -> bool {
             // Marks around annotations, and tags: a whole alphabet that no font shows.
             | '\u{fff9}'..='\u{fffb}'
             | '\u{e0000}'..='\u{e007f}')
+}
+
+/// `text` with blanks up to a width as a terminal counts it.
+pub fn pad(text: &str, width: usize) -> String {
+    let missing = width.saturating_sub(text.width());
+    format!("{text}{}", " ".repeat(missing))
 }
 
 #[cfg(test)]

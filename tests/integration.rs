@@ -48,6 +48,7 @@ mod it {
     pub(crate) mod shop;
     mod statements;
     mod stdio;
+    mod three_acts;
     mod tls;
     mod tools;
     mod transports;

@@ -141,15 +141,37 @@ impl Client {
             .await
     }
 
-    async fn send(
+    /// Opens an answer that goes on, for as long as `longest`.
+    pub async fn stream(
+        &self,
+        path: &str,
+        headers: &Headers,
+        longest: Duration,
+    ) -> Result<reqwest::Response, AcceptError> {
+        let request = self.http.get(format!("{}{path}", self.base));
+        let open = self.execute(request.timeout(longest), headers);
+        let opened = tokio::time::timeout(DEADLINE, open).await;
+        opened.unwrap_or_else(|_| {
+            Err(AcceptError::Unreachable {
+                url: self.base.clone(),
+                cause: format!("no answer within {} s", DEADLINE.as_secs()),
+            })
+        })
+    }
+
+    fn lost(&self, error: &reqwest::Error) -> AcceptError {
+        AcceptError::Unreachable {
+            url: self.base.clone(),
+            cause: why(error),
+        }
+    }
+
+    async fn execute(
         &self,
         request: reqwest::RequestBuilder,
         headers: &Headers,
-    ) -> Result<Reply, AcceptError> {
-        let lost = |e: reqwest::Error| AcceptError::Unreachable {
-            url: self.base.clone(),
-            cause: why(&e),
-        };
+    ) -> Result<reqwest::Response, AcceptError> {
+        let lost = |e: reqwest::Error| self.lost(&e);
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(HeaderName::from_static(name), value.clone());
@@ -158,7 +180,16 @@ impl Client {
         for (name, value) in &map {
             request.headers_mut().append(name, value.clone());
         }
-        let mut answer = self.http.execute(request).await.map_err(lost)?;
+        self.http.execute(request).await.map_err(lost)
+    }
+
+    async fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+        headers: &Headers,
+    ) -> Result<Reply, AcceptError> {
+        let lost = |e: reqwest::Error| self.lost(&e);
+        let mut answer = self.execute(request, headers).await?;
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(lost)? {
             if body.len() + chunk.len() > MAX_BODY {

@@ -4,46 +4,51 @@
 //! Both hosts are child processes that get a config file and nothing else. What they printed and
 //! what an auditor reads over HTTP is the evidence; `evidence` judges it and knows no network.
 
-mod children;
 mod evidence;
 pub mod show;
-mod stage;
 
 use std::path::Path;
-use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use super::client::Client;
 use super::events::Log;
-use super::kit::Kit;
-use super::report::{Check, Report, Status};
+use super::play::children::{Agentkeys, Scratch};
+use super::play::rail_one::{self, unwired};
+use super::play::stage::Stage;
+use super::play::{self, Against, Audience, Identity, Lines, Progress, Step, Steps, call};
+use super::report::Report;
 use super::{AcceptError, Trust, random};
 use crate::digest::sha256;
 use crate::publish::wire;
-use children::{Agentkeys, Scratch};
-use evidence::{Assertion, Evidence, Ours, tail};
-use stage::Stage;
+use evidence::{Evidence, tail};
 
 /// The suite's name.
 pub const SUITE: &str = "cross-rail";
 const FIX: &str =
     "read both rails' rows above; `agentkeys rails …` drives each rail by hand with the same files";
 
-/// One step of the proof.
-#[derive(Debug, Clone)]
-pub struct Step {
-    /// Stable; exit 6 names it.
-    pub id: &'static str,
-    /// How it ended.
-    pub status: Status,
-    /// How long it took.
-    pub ms: u64,
-    /// What should have been.
-    pub expected: String,
-    /// What was.
-    pub got: String,
-}
+/// Every step's id, in the order of the story.
+pub const STEPS: [&str; 18] = [
+    "setup",
+    "rail1.write",
+    "rail2.read",
+    "audit.read",
+    "restore",
+    "rail1.whoami_is_the_actor",
+    "identity.derivation",
+    "rail1.put_accepted",
+    "rail2.tools_listed",
+    "rail2.bytes_equal",
+    "audit.rail1_whoami_row",
+    "audit.rail1_put_row",
+    "audit.rail2_get_row",
+    "audit.same_actor_omni",
+    "audit.rails_and_vendors",
+    "audit.same_content_tag",
+    "audit.same_version",
+    "restore.put_back",
+];
 
 /// Everything a run showed.
 #[derive(Debug, Clone)]
@@ -62,58 +67,24 @@ pub struct Proof {
     rows: Vec<super::events::Event>,
 }
 
-/// Whose memory it is and where the id comes from.
-#[derive(Debug, Clone, Default)]
-pub struct Identity {
-    /// The actor's id.
-    pub actor_omni: String,
-    /// Its registered name.
-    pub alias: String,
-    /// The node above it.
-    pub parent_omni: Option<String>,
-    /// The step from that node to it.
-    pub derivation_path: Option<String>,
-    /// The wallet that the node above comes from.
-    pub wallet: Option<String>,
-}
-
-/// Where the proof runs.
-#[derive(Debug, Clone, Copy)]
-pub enum Against<'a> {
-    /// A server that is there, with a kit made for it.
-    Server {
-        /// Its address.
-        url: &'a str,
-        /// The kit.
-        kit: &'a Kit,
-        /// Its private certificate authority.
-        ca_file: Option<&'a Path>,
-    },
-    /// A server of our own, in a folder that is gone afterwards.
-    Fresh,
-}
-
-/// Runs the proof. `progress` hears each step's id before and its end after.
-pub async fn run(
-    against: Against<'_>,
-    progress: &(dyn Fn(Progress<'_>) + Sync),
-) -> Result<Proof, AcceptError> {
-    let mut steps = Steps {
-        all: Vec::new(),
-        progress,
-    };
+/// Runs the proof, and puts the memory back also when it ends early.
+pub async fn run(against: Against<'_>, audience: Audience<'_>) -> Result<Proof, AcceptError> {
+    let mut steps = Steps::new(audience);
     let scratch = Scratch::new()?;
     let agentkeys = Agentkeys::find()?;
     let began = steps.begin("setup");
-    let stage = Stage::set(against, &agentkeys, &scratch).await?;
+    let set = Stage::set(against, &agentkeys, &scratch);
+    let stage = audience.unless_stopped(set).await?;
     let trust = Trust::read(stage.ca_file.as_deref())?;
     let client = Client::new(&stage.url, &trust)?;
     let mut log = Log::at_end(&client, &stage.auditor).await?;
     steps.done("setup", began);
+    (audience.progress)(Progress::Stage(stage.setting()));
     let run = Run {
         stage: &stage,
         agentkeys: &agentkeys,
         scratch: &scratch,
+        audience,
     };
     let evidence = run.collect(&mut steps, &mut log).await?;
     for assertion in evidence.judge() {
@@ -144,8 +115,8 @@ fn ours(rows: Vec<super::events::Event>, stage: &Stage) -> Vec<super::events::Ev
 
 /// What the namespace held before, as this host hears it: `Memory travel v3: …`. A namespace that
 /// was never written held nothing, and is left empty.
-fn before(first: &Ours) -> Option<String> {
-    let said = evidence::call(first, "agentkeys_memory_get")?;
+fn before(first: &Lines) -> Option<String> {
+    let said = call(first, "agentkeys_memory_get")?;
     let said = said.get("text").and_then(Value::as_str)?;
     let (head, content) = said.split_once(": ")?;
     head.starts_with("Memory travel v")
@@ -156,6 +127,7 @@ struct Run<'a> {
     stage: &'a Stage,
     agentkeys: &'a Agentkeys,
     scratch: &'a Scratch,
+    audience: Audience<'a>,
 }
 
 impl Run<'_> {
@@ -173,16 +145,17 @@ impl Run<'_> {
             ("agentkeys_memory_get", json!({"namespace": "travel"})),
             ("agentkeys_memory_put", travel(&line)),
         ];
+        self.audience.going_on()?;
         let began = steps.begin("rail1.write");
         let first = self.xiaozhi("rail1", &plan).await?;
         steps.done("rail1.write", began);
 
         // From here on something may have changed, so whatever fails is told after the restore.
         let began = steps.begin("rail2.read");
-        let second = self.ark().await;
+        let second = self.audience.unless_stopped(self.ark()).await;
         steps.done("rail2.read", began);
         let began = steps.begin("audit.read");
-        let rows = log.fresh().await;
+        let rows = self.audience.unless_stopped(log.fresh()).await;
         steps.done("audit.read", began);
         let began = steps.begin("restore");
         let before = before(&first);
@@ -194,6 +167,7 @@ impl Run<'_> {
             None => Ok(Vec::new()),
         };
         steps.done("restore", began);
+        let restored = restored?;
         Ok(Evidence {
             identity: stage.identity.clone(),
             vendors: [stage.xiaozhi.vendor.clone(), stage.ark.vendor.clone()],
@@ -201,41 +175,18 @@ impl Run<'_> {
             first,
             second: second?,
             rows: ours(rows?, stage),
-            restored: restored?,
+            restored,
             had: before.is_some(),
         })
     }
 
-    /// Rail 1: xiaozhi-server, from a settings file of its format.
-    async fn xiaozhi(&self, name: &str, plan: &[(&str, Value)]) -> Result<Ours, AcceptError> {
-        let stage = self.stage;
-        let dir = self.scratch.folder(name)?;
-        let settings = wire::xiaozhi::settings(&stage.xiaozhi.access(&stage.url));
-        let settings = settings.map_err(unwired)?;
-        let steps: Vec<Value> = plan
-            .iter()
-            .map(|(tool, arguments)| json!({"tool": tool, "arguments": arguments}))
-            .collect();
-        let settings = dir.write("mcp_server_settings.json", &settings)?;
-        let plan = dir.write("plan.json", &json!(steps).to_string())?;
-        let mut words = vec![
-            "rails",
-            "xiaozhi",
-            "--settings",
-            &settings,
-            "--plan",
-            &plan,
-            "--json",
-        ];
-        let ca = stage.ca_file.as_ref().map(|p| p.display().to_string());
-        if let Some(ca) = &ca {
-            words.extend(["--ca-file", ca]);
-        }
-        self.agentkeys.lines(&words).await
+    /// Rail 1: a host like xiaozhi-server.
+    async fn xiaozhi(&self, name: &str, plan: &[(&str, Value)]) -> Result<Lines, AcceptError> {
+        rail_one::play(self.stage, self.agentkeys, self.scratch, name, plan).await
     }
 
     /// Rail 2: a client of Ark's API, against the stand-in, which is itself an MCP client of ours.
-    async fn ark(&self) -> Result<Ours, AcceptError> {
+    async fn ark(&self) -> Result<Lines, AcceptError> {
         let stage = self.stage;
         let fixture: Value =
             serde_json::from_str(include_str!("../../fixtures/cross_rail.json"))
@@ -280,89 +231,19 @@ impl Run<'_> {
     }
 }
 
-/// An address or a token that no host's config could carry.
-fn unwired(flaw: wire::Flaw) -> AcceptError {
-    AcceptError::input(Path::new("a host's config"), flaw.cause)
-}
-
-/// What a run tells while it works.
-#[derive(Debug, Clone, Copy)]
-pub enum Progress<'a> {
-    /// A step begins.
-    Begins(&'a str),
-    /// It is over.
-    Done(&'a Step),
-}
-
-struct Steps<'a> {
-    all: Vec<Step>,
-    progress: &'a (dyn Fn(Progress<'_>) + Sync),
-}
-
-impl Steps<'_> {
-    fn begin(&self, id: &str) -> Instant {
-        (self.progress)(Progress::Begins(id));
-        Instant::now()
-    }
-
-    /// A step that ended at all; one that could not is an error of the run.
-    fn done(&mut self, id: &'static str, began: Instant) {
-        let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let text = "done".to_owned();
-        self.push(Step {
-            id,
-            status: Status::Passed,
-            ms,
-            expected: text.clone(),
-            got: text,
-        });
-    }
-
-    fn judged(&mut self, assertion: Assertion) {
-        let status = if assertion.holds {
-            Status::Passed
-        } else {
-            Status::Failed
-        };
-        self.push(Step {
-            id: assertion.id,
-            status,
-            ms: 0,
-            expected: assertion.expected,
-            got: assertion.got,
-        });
-    }
-
-    fn push(&mut self, step: Step) {
-        (self.progress)(Progress::Done(&step));
-        self.all.push(step);
-    }
-}
-
 impl Proof {
     /// Whether every step and assertion held.
     pub fn passed(&self) -> bool {
-        !self.steps.is_empty() && self.steps.iter().all(|s| s.status == Status::Passed)
+        play::passed(&self.steps)
     }
 
     /// The proof as a suite's report: a check for each step.
     pub fn report(&self) -> Report {
-        let mut report = Report::new(SUITE, &self.url);
-        report.checks = self
-            .steps
-            .iter()
-            .map(|s| Check::of(s.id, s.status == Status::Passed, &s.expected, &s.got, FIX))
-            .collect();
-        report
+        play::report(SUITE, &self.url, &self.steps, FIX)
     }
 
     /// The contract's object.
     pub fn to_json(&self) -> Value {
-        let steps: Vec<Value> = self
-            .steps
-            .iter()
-            .map(|s| json!({"id": s.id, "status": s.status, "ms": s.ms}))
-            .collect();
         json!({
             "passed": self.passed(),
             "actor_omni": self.identity.actor_omni,
@@ -372,7 +253,7 @@ impl Proof {
                 "xiaozhi": {"event_ids": self.event_ids("xiaozhi")},
                 "volcano-ark": {"event_ids": self.event_ids("volcano-ark"), "via": self.via},
             },
-            "steps": steps,
+            "steps": play::steps_json(&self.steps),
         })
     }
 

@@ -39,6 +39,17 @@ pub enum AcceptError {
         /// Its own last words.
         cause: String,
     },
+    /// Whoever ran it ended it; what it had changed is back as it was.
+    #[error("interrupted")]
+    Interrupted,
+    /// A run ended early, and something it had changed could not be put back.
+    #[error("{step}: not put back: {cause}")]
+    Unrestored {
+        /// The step that failed.
+        step: &'static str,
+        /// What is not as it was, and why the run ended.
+        cause: String,
+    },
     /// The authority refused what the kit needs.
     #[error("{what} was refused ({code}): {cause}")]
     Refused {
@@ -89,6 +100,14 @@ impl From<AcceptError> for Problem {
                 Exit::Acceptance,
                 "agentkeys.accept.child_failed",
                 "read its last words above; the same command can be run by hand",
+            ),
+            AcceptError::Interrupted => {
+                (Exit::Interrupted, "agentkeys.interrupted", "run it again")
+            }
+            AcceptError::Unrestored { .. } => (
+                Exit::Acceptance,
+                "agentkeys.accept.not_restored",
+                "look with `agentkeys actor show` and `agentkeys budget show`, and give back by hand: `actor grant`, `budget release`",
             ),
             AcceptError::Refused { .. } => (
                 Exit::Failed,

@@ -54,6 +54,11 @@ impl<'a> Log<'a> {
         Ok(log)
     }
 
+    /// Where it reads on.
+    pub const fn place(&self) -> u64 {
+        self.next
+    }
+
     /// What was written since the last call, without our own reads of the log.
     pub async fn fresh(&mut self) -> Result<Vec<Event>, AcceptError> {
         let mut all = Vec::new();

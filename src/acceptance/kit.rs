@@ -15,7 +15,7 @@ use crate::secret::Secret;
 pub use make::{make, remove};
 
 const FILE: &str = "kit.json";
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// A kit as it lies in its folder, with its tokens read.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -183,7 +183,7 @@ pub struct Token {
     pub token_id: String,
     /// What became of it.
     pub state: TokenState,
-    /// Its vendor; none for the auditor's.
+    /// Its vendor; none for the auditor's and the parent's.
     pub vendor: Option<String>,
     /// What it is. A pinned one is pinned to the main actor.
     pub kind: TokenKind,
@@ -231,7 +231,18 @@ impl Kit {
 
     /// The token that reads the log.
     pub(super) fn auditor(&self) -> Result<&Secret<String>, AcceptError> {
-        self.find(|t| t.vendor.is_none()).map(|held| held.text)
+        self.of_nobody(TokenKind::Unpinned)
+    }
+
+    /// The token of the main actor's parent.
+    pub(super) fn parent(&self) -> Result<&Secret<String>, AcceptError> {
+        self.of_nobody(TokenKind::Pinned)
+    }
+
+    /// A token that is no vendor's.
+    fn of_nobody(&self, kind: TokenKind) -> Result<&Secret<String>, AcceptError> {
+        let found = self.find(|t| t.vendor.is_none() && t.kind == kind);
+        found.map(|held| held.text)
     }
 
     fn find(&self, wanted: impl Fn(&Token) -> bool) -> Result<Held<'_>, AcceptError> {
@@ -403,6 +414,7 @@ pub(super) mod tests {
             }
         }
         add(None, TokenState::Active, TokenKind::Unpinned);
+        add(None, TokenState::Active, TokenKind::Pinned);
         kit
     }
 

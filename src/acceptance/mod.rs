@@ -4,6 +4,7 @@
 //! else here could be pointed at a server of anyone's; a suite that went round the door would
 //! prove nothing.
 
+pub mod captions;
 mod client;
 pub mod cross_rail;
 mod error;
@@ -13,8 +14,10 @@ mod matrix;
 mod mcp;
 pub mod negative_auth;
 pub mod outside;
+pub mod play;
 pub mod report;
 mod rows;
+pub mod three_acts;
 pub mod tools;
 
 pub use client::Trust;

@@ -2,10 +2,10 @@
 
 use super::Ctx;
 use super::out::{Out, Tone};
-use crate::acceptance::cross_rail::{self, Against, Progress, Proof};
 use crate::acceptance::kit::{self, Kit};
+use crate::acceptance::play::{Against, Audience, Progress, Step};
 use crate::acceptance::report::{Check, Report, Status};
-use crate::acceptance::{AcceptError, Trust, negative_auth, tools};
+use crate::acceptance::{Trust, cross_rail, negative_auth, three_acts, tools};
 use crate::problem::{Exit, Problem};
 use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
@@ -13,6 +13,7 @@ use serde_json::json;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// Hold a deployment to the contract, from outside.
 #[derive(Debug, Args)]
@@ -51,6 +52,11 @@ Make it in the data folder of the server under proof. It lives for 24 hours."
   agentkeys accept cross-rail --url http://127.0.0.1:8088 --kit ./kit
   agentkeys accept cross-rail --url https://mcp.example.com --kit ./kit --json")]
     CrossRail(Target),
+    /// Memory by permission, denial by arithmetic, and a permission taken back and gone at once.
+    #[command(before_help = "Examples:
+  agentkeys accept three-acts --url http://127.0.0.1:8088 --kit ./kit
+  agentkeys accept three-acts --url https://mcp.example.com --kit ./kit --junit out.xml")]
+    ThreeActs(Target),
     /// The ten tools as each host lists them, and what each answers, to the letter.
     #[command(before_help = "Examples:
   agentkeys accept tools --url http://127.0.0.1:8088 --kit ./kit
@@ -102,17 +108,25 @@ pub struct Target {
     pub ca_file: Option<PathBuf>,
 }
 
-/// Runs `accept`.
-pub async fn run(cmd: AcceptCmd, ctx: &Ctx) -> Result<(), Problem> {
+impl AcceptCmd {
+    /// Whether it changes what it then puts back.
+    pub const fn puts_back(&self) -> bool {
+        matches!(self.suite, Suite::CrossRail(_) | Suite::ThreeActs(_))
+    }
+}
+
+/// Runs `accept`; `stop` ends a suite that puts something back.
+pub async fn run(cmd: AcceptCmd, ctx: &Ctx, stop: CancellationToken) -> Result<(), Problem> {
     let (name, target) = match &cmd.suite {
         Suite::Kit(args) => return kit_of(args, ctx).await,
         Suite::NegativeAuth(target) => ("negative-auth", target),
         Suite::CrossRail(target) => (cross_rail::SUITE, target),
+        Suite::ThreeActs(target) => (three_acts::SUITE, target),
         Suite::Tools(target) => ("tools", target),
     };
     let mut report = match &target.kit {
         None => without_kit(name, &target.url),
-        Some(dir) => suite(&cmd.suite, target, &kit::load(dir)?, ctx.out).await?,
+        Some(dir) => suite(&cmd.suite, target, &kit::load(dir)?, ctx.out, &stop).await?,
     };
     report.allow_skips(&target.allow_skip);
     if let Some(file) = &target.junit {
@@ -128,37 +142,36 @@ pub async fn run(cmd: AcceptCmd, ctx: &Ctx) -> Result<(), Problem> {
     report.verdict()
 }
 
-async fn suite(which: &Suite, target: &Target, kit: &Kit, out: Out) -> Result<Report, Problem> {
+async fn suite(
+    which: &Suite,
+    target: &Target,
+    kit: &Kit,
+    out: Out,
+    stop: &CancellationToken,
+) -> Result<Report, Problem> {
     let trust = Trust::read(target.ca_file.as_deref())?;
     let spinner = Spinner::new(out);
     let progress = |what: &str| spinner.says(what);
+    let against = Against::Server {
+        url: &target.url,
+        kit,
+        ca_file: target.ca_file.as_deref(),
+    };
+    let steps = |step: Progress<'_>| spinner.follows(step, |_| ());
+    let audience = Audience {
+        progress: &steps,
+        stop,
+    };
     let report = match which {
         Suite::NegativeAuth(_) => negative_auth::run(&target.url, kit, &trust, &progress).await?,
         Suite::Tools(_) => tools::run(&target.url, kit, &trust, &progress).await?,
-        Suite::CrossRail(_) | Suite::Kit(_) => {
-            let against = Against::Server {
-                url: &target.url,
-                kit,
-                ca_file: target.ca_file.as_deref(),
-            };
-            prove(against, &spinner, |_| ()).await?.report()
-        }
+        Suite::ThreeActs(_) => three_acts::run(against, audience, &three_acts::open)
+            .await?
+            .report(),
+        Suite::CrossRail(_) | Suite::Kit(_) => cross_rail::run(against, audience).await?.report(),
     };
     spinner.stop();
     Ok(report)
-}
-
-/// Runs the proof, with each step told when it is over.
-pub(super) async fn prove(
-    against: Against<'_>,
-    spinner: &Spinner,
-    done: impl Fn(&cross_rail::Step) + Sync,
-) -> Result<Proof, AcceptError> {
-    cross_rail::run(against, &|progress| match progress {
-        Progress::Begins(id) => spinner.shows(id),
-        Progress::Done(step) => spinner.aside(|| done(step)),
-    })
-    .await
 }
 
 /// A suite without credentials shows nothing, and says so.
@@ -253,6 +266,15 @@ impl Spinner {
         self.bar.set_message(crate::text::clean_to(what, 100));
     }
 
+    /// What a proof tells while it works, `done` being what is printed of a step that is over.
+    pub(super) fn follows(&self, progress: Progress<'_>, done: impl FnOnce(&Step)) {
+        match progress {
+            Progress::Stage(_) => {}
+            Progress::Begins(id) => self.shows(id),
+            Progress::Done(step) => self.aside(|| done(step)),
+        }
+    }
+
     /// Prints without the spinner in between.
     fn aside(&self, print: impl FnOnce()) {
         self.bar.suspend(print);
@@ -304,7 +326,7 @@ mod tests {
             parse(&["tools", "--kit", "k"]).is_err(),
             "a suite needs a URL"
         );
-        for suite in ["negative-auth", "cross-rail", "tools"] {
+        for suite in ["negative-auth", "cross-rail", "three-acts", "tools"] {
             parse(&[
                 suite,
                 "--url",

@@ -45,6 +45,7 @@ pub async fn run(cmd: BudgetCmd, ctx: &Ctx) -> Result<(), Problem> {
         Verb::Show { actor } => show(ctx, actor).await,
         Verb::Release { decision } => {
             let call = AdminCall::BudgetRelease {
+                actor: None,
                 decision_id: decision,
             };
             let answer = ctx.admin(call).await?;

@@ -51,6 +51,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
@@ -331,8 +332,9 @@ fn dispatch(command: Command, ctx: &Ctx) -> Result<(), Problem> {
         Command::Wire(cmd) => interruptible(wire::run(cmd, ctx)),
         Command::Doctor(cmd) => interruptible(doctor::run(cmd, ctx)),
         Command::Health(cmd) => interruptible(health::run(&cmd, ctx)),
-        Command::Demo(cmd) => interruptible(demo::run(cmd, ctx)),
-        Command::Accept(cmd) => interruptible(accept::run(cmd, ctx)),
+        Command::Demo(cmd) => stoppable(|stop| demo::run(cmd, ctx, stop)),
+        Command::Accept(cmd) if cmd.puts_back() => stoppable(|stop| accept::run(cmd, ctx, stop)),
+        Command::Accept(cmd) => interruptible(accept::run(cmd, ctx, CancellationToken::new())),
         // These listen for signals themselves.
         Command::Relay(cmd) => block_on(relay::run(cmd, ctx)),
         Command::Serve(cmd) => block_on(serve::run(cmd, ctx)),
@@ -345,18 +347,42 @@ pub fn interruptible(work: impl Future<Output = Result<(), Problem>>) -> Result<
     until_interrupted(Box::pin(work))
 }
 
+/// Runs what has something to put back before it ends: ctrl-c asks it to, and a second one does not
+/// wait for it.
+pub fn stoppable<F>(work: impl FnOnce(CancellationToken) -> F) -> Result<(), Problem>
+where
+    F: Future<Output = Result<(), Problem>>,
+{
+    let stop = CancellationToken::new();
+    let mut work: Work<'_, ()> = Box::pin(work(stop.clone()));
+    block_on(async move {
+        tokio::select! {
+            done = &mut work => return done,
+            Ok(()) = tokio::signal::ctrl_c() => stop.cancel(),
+        }
+        tokio::select! {
+            done = work => done,
+            Ok(()) = tokio::signal::ctrl_c() => Err(interrupted()),
+        }
+    })
+}
+
 fn until_interrupted(work: Work<'_, ()>) -> Result<(), Problem> {
     block_on(async {
         tokio::select! {
             done = work => done,
-            Ok(()) = tokio::signal::ctrl_c() => Err(Problem::new(
-                Exit::Interrupted,
-                "agentkeys.interrupted",
-                "interrupted",
-                "run it again",
-            )),
+            Ok(()) = tokio::signal::ctrl_c() => Err(interrupted()),
         }
     })
+}
+
+fn interrupted() -> Problem {
+    Problem::new(
+        Exit::Interrupted,
+        "agentkeys.interrupted",
+        "interrupted",
+        "run it again",
+    )
 }
 
 /// A command on its way. Boxed, so that there is one copy of the runtime's code and not one for each.

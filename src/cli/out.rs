@@ -1,7 +1,7 @@
 //! How answers leave: one JSON object, or text for a person, on stdout; everything else on stderr.
 
 use crate::problem::{Exit, Problem};
-use crate::text::{clean, escaped};
+use crate::text::{clean, escaped, pad};
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, presets};
 use owo_colors::{OwoColorize as _, Style};
@@ -255,12 +255,6 @@ pub fn write_line(line: &str) -> Result<(), Problem> {
 /// A line on stderr. That nobody reads it is no reason to fail.
 fn message(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
-}
-
-/// `text` with blanks up to a width as a terminal counts it.
-pub fn pad(text: &str, width: usize) -> String {
-    let missing = width.saturating_sub(text.width());
-    format!("{text}{}", " ".repeat(missing))
 }
 
 /// Columns as wide as their widest cell, two blanks between, nothing at line ends.

@@ -1,6 +1,7 @@
 //! `agentkeys rails …`: drive a server as a host does, by hand or from a script.
 
 mod ark;
+mod parent;
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,7 @@ use crate::secret::Secret;
 use crate::text::{clean, clean_to};
 
 pub use ark::{Answer, ArkArgs, StandinArgs};
+pub use parent::ParentArgs;
 
 /// Drive a server exactly as a host does.
 #[derive(Debug, Args)]
@@ -62,6 +64,16 @@ It dials the MCP servers that callers name, public and on this machine: keep it 
 What it plays of Ark, and what it does not: docs/hosts.md."
     )]
     ArkStandin(StandinArgs),
+    /// Change what a vendor may do as a parent's app does: over HTTP, with a parent's token.
+    #[command(
+        before_help = "Examples:
+  agentkeys rails parent --config ungrant.json
+  agentkeys rails parent --config release.json --json",
+        after_help = "Config: {\"url\":\"https://mcp.example.com\",\"token_file\":\"parent.token\",\"actor\":\"O_kevin_001\",
+         \"change\":\"ungrant\",\"body\":{\"vendor\":\"magiclick\",\"scopes\":[\"payment.*\"]}}
+`change` is grant, ungrant, release or erase; a relative token_file is beside the config."
+    )]
+    Parent(ParentArgs),
 }
 
 /// `rails xiaozhi`.
@@ -87,6 +99,7 @@ pub async fn run(cmd: RailsCmd, as_json: bool) -> Result<(), Problem> {
         Rail::Xiaozhi(args) => xiaozhi(&args, as_json).await,
         Rail::Ark(args) => ark::ask(&args, as_json).await,
         Rail::ArkStandin(args) => ark::stand_in(&args, as_json).await,
+        Rail::Parent(args) => parent::change(&args, as_json).await,
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod ark;
 pub mod ark_standin;
 mod error;
+pub mod parent;
 pub(crate) mod wire;
 pub mod xiaozhi;
 

@@ -1,5 +1,5 @@
-//! What a parent changes over HTTP: grants and erasure of its own actors. Nobody else changes
-//! anything here; the operator has the command line.
+//! What a parent changes over HTTP for its own actors: grants, money set aside, and what they
+//! remember. Nobody else changes anything here; the operator has the command line.
 
 use super::knock::Visit;
 use super::rest::{self, Asked, object};
@@ -24,6 +24,7 @@ use std::sync::Arc;
 enum Change {
     Grant,
     Ungrant,
+    Release,
     Erase,
 }
 
@@ -32,6 +33,7 @@ impl Change {
         match word {
             "grant" => Some(Self::Grant),
             "ungrant" => Some(Self::Ungrant),
+            "release" => Some(Self::Release),
             "erase" => Some(Self::Erase),
             _ => None,
         }
@@ -42,6 +44,7 @@ impl Change {
         match self {
             Self::Grant => "actor.grant",
             Self::Ungrant => "actor.ungrant",
+            Self::Release => "budget.release",
             Self::Erase => "memory.erase",
         }
     }
@@ -60,6 +63,13 @@ struct Rights {
     scopes: Vec<String>,
     #[serde(default)]
     daily_cap: Option<String>,
+}
+
+/// The body of a release.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Release {
+    decision_id: String,
 }
 
 pub(super) async fn change(
@@ -93,6 +103,14 @@ fn call(actor: String, change: Change, bytes: &[u8]) -> Result<AdminCall, Cause>
     if change == Change::Erase {
         let namespace = erased(&body)?;
         return Ok(AdminCall::MemoryErase { actor, namespace });
+    }
+    if change == Change::Release {
+        let release = serde_json::from_value::<Release>(Value::Object(body));
+        let release = release.map_err(|_| Cause::RequestMalformed)?;
+        return Ok(AdminCall::BudgetRelease {
+            actor: Some(actor),
+            decision_id: release.decision_id,
+        });
     }
     let rights = serde_json::from_value::<Rights>(Value::Object(body));
     let rights = rights.map_err(|_| Cause::RequestMalformed)?;

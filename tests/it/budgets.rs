@@ -68,6 +68,50 @@ fn a_reference_makes_one_reservation_and_a_release_gives_it_back() {
     assert!(again.starts_with("accept"), "{again}");
 }
 
+#[test]
+fn a_parent_gives_back_what_its_own_actors_set_aside_and_no_other() {
+    let server = Server::demo();
+    server.house.ok(&["actor", "create", "O_other"]);
+    let host = server.host("magiclick");
+    let check = json!({"scope": "payment.spend", "params": {"amount_rmb": 400}});
+    let said = host.text("agentkeys.permission.check", check.clone());
+    assert!(said.starts_with("accept"), "{said}");
+    let decision = last(&server);
+    let release = |parent_of: &str, actor: &str, body: Value| {
+        let token = server.reader("parent", &["--actor", parent_of]);
+        let url = format!("{}/v1/actors/{actor}/release", server.base);
+        super::support::send(server.http.post(url).bearer_auth(token).json(&body))
+    };
+    let named = json!({"decision_id": decision});
+    // Another's parent, for either actor.
+    let reply = release("O_other", "O_kevin_001", named.clone());
+    assert_eq!(reply.status, 404, "{}", reply.body);
+    let reply = release("O_other", "O_other", named.clone());
+    assert_eq!(
+        (reply.status, reply.code().as_str()),
+        (400, "agentkeys.budget.not_reserved")
+    );
+    let reply = release("O_kevin_001", "O_kevin_001", json!({"decision": decision}));
+    assert_eq!(reply.status, 400, "{}", reply.body);
+    let day = || server.house.ok(&["budget", "show", "O_kevin_001"])["spent_minor"].clone();
+    assert_eq!(day(), 40_000);
+    let reply = release("O_kevin_001", "O_kevin_001", named.clone());
+    assert_eq!(
+        (reply.status, &reply.json()["state"]),
+        (200, &json!("released"))
+    );
+    assert_eq!(day(), 0);
+    let again = release("O_kevin_001", "O_kevin_001", named);
+    assert_eq!(again.code(), "agentkeys.budget.not_reserved");
+    let said = host.text("agentkeys.permission.check", check);
+    assert!(said.starts_with("accept"), "{said}");
+    let rows = server.house.events(&["--tool", "budget.release"]);
+    let done: Vec<_> = rows.iter().filter(|r| r["verdict"] == "accept").collect();
+    assert_eq!(done.len(), 1, "{rows:?}");
+    assert_eq!(done[0]["actor_omni"], server.house.actor());
+    assert_eq!(rows.len(), 5, "each refusal is a row too: {rows:?}");
+}
+
 /// The newest decision that holds money.
 fn last(server: &Server) -> String {
     let day = server.house.ok(&["budget", "show", "O_kevin_001"]);

@@ -10,7 +10,7 @@ use std::process::Output;
 use std::sync::Arc;
 
 /// Makes a lie of a true answer: the path asked, what was asked, what was answered.
-type Lie = Box<dyn Fn(&str, &str, String) -> String + Send + Sync>;
+pub(crate) type Lie = Box<dyn Fn(&str, &str, String) -> String + Send + Sync>;
 
 struct Proxy {
     upstream: String,
@@ -19,7 +19,7 @@ struct Proxy {
 }
 
 /// Starts a proxy in front of a server and returns its address.
-fn liar(server: &Server, lie: Lie) -> String {
+pub(crate) fn liar(server: &Server, lie: Lie) -> String {
     let state = Arc::new(Proxy {
         upstream: server.base.clone(),
         http: server.http.clone(),
@@ -53,12 +53,25 @@ async fn forward(State(proxy): State<Arc<Proxy>>, request: axum::extract::Reques
             reply = reply.header(name, value);
         }
     }
+    let asked = String::from_utf8_lossy(&asked).into_owned();
+    if path.starts_with("/v1/audit/stream") {
+        // It never ends, so it is lied about piece by piece.
+        let pieces = futures_util::stream::unfold(answer, move |mut answer| {
+            let (proxy, path, asked) = (Arc::clone(&proxy), path.clone(), asked.clone());
+            async move {
+                let piece = answer.chunk().await.ok()??;
+                let said = (proxy.lie)(&path, &asked, text(&piece));
+                Some((Ok::<_, std::convert::Infallible>(said), answer))
+            }
+        });
+        return reply.body(Body::from_stream(pieces)).unwrap();
+    }
     let said = answer.text().await.unwrap();
-    let said = (proxy.lie)(&path, &String::from_utf8_lossy(&asked), said);
+    let said = (proxy.lie)(&path, &asked, said);
     reply.body(Body::from(said)).unwrap()
 }
 
-fn kit(server: &Server) -> String {
+pub(crate) fn kit(server: &Server) -> String {
     let dir = server.house.temp.path().join("kit").display().to_string();
     server.house.ok(&["accept", "kit", "--out", &dir]);
     dir
@@ -120,7 +133,11 @@ fn failed(lie: Lie) -> Vec<String> {
     let server = Server::over(House::demo(), &[]);
     let kit = kit(&server);
     let url = liar(&server, lie);
-    let output = prove(&server, &url, &kit);
+    failed_of(&prove(&server, &url, &kit))
+}
+
+/// The failed steps' ids of a run that must have failed, and must say which.
+pub(crate) fn failed_of(output: &Output) -> Vec<String> {
     assert_eq!(
         output.status.code(),
         Some(6),

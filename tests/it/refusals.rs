@@ -270,11 +270,14 @@ fn nobody_but_a_parent_changes_anything_over_http() {
         (&operator, "grant", "actor.grant"),
         (&operator, "ungrant", "actor.ungrant"),
         (&operator, "erase", "memory.erase"),
+        (&operator, "release", "budget.release"),
+        (&vendor, "release", "budget.release"),
         (&server.reader("auditor", &[]), "grant", "actor.grant"),
         (&vendor, "grant", "actor.grant"),
     ] {
         let body = match change {
             "erase" => json!({"all": true}),
+            "release" => json!({"decision_id": "dec_1"}),
             _ => json!({"vendor": "magiclick", "read": ["family"]}),
         };
         let rows = rows_of(&server, || {
@@ -336,6 +339,11 @@ fn host_and_origin_are_checked_at_every_endpoint_of_ours_on_record() {
             "actor.ungrant",
         ),
         (Method::POST, "/v1/actors/O_kevin_001/erase", "memory.erase"),
+        (
+            Method::POST,
+            "/v1/actors/O_kevin_001/release",
+            "budget.release",
+        ),
         (
             Method::POST,
             "/v1/vendor/devices/register",

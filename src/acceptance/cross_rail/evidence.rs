@@ -3,12 +3,9 @@
 
 use serde_json::Value;
 
-use super::Identity;
 use crate::acceptance::events::Event;
+use crate::acceptance::play::{Assertion, Identity, Lines, assert, call};
 use crate::digest::sha256;
-
-/// The JSON lines a child printed.
-pub(super) type Ours = Vec<Value>;
 
 const WHOAMI: &str = "agentkeys.identity.whoami";
 const GET: &str = "agentkeys.memory.get";
@@ -24,38 +21,15 @@ pub(super) struct Evidence {
     /// The line that was written.
     pub line: String,
     /// What rail 1's host printed.
-    pub first: Ours,
+    pub first: Lines,
     /// What rail 2's host printed.
-    pub second: Ours,
+    pub second: Lines,
     /// Both rails' rows, up to the read.
     pub rows: Vec<Event>,
     /// What rail 1's host printed when the memory was put back.
-    pub restored: Ours,
+    pub restored: Lines,
     /// Whether there was anything to put back.
     pub had: bool,
-}
-
-/// One thing that must hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Assertion {
-    pub id: &'static str,
-    pub holds: bool,
-    pub expected: String,
-    pub got: String,
-}
-
-fn assert(
-    id: &'static str,
-    holds: bool,
-    expected: impl Into<String>,
-    got: impl Into<String>,
-) -> Assertion {
-    Assertion {
-        id,
-        holds,
-        expected: expected.into(),
-        got: got.into(),
-    }
 }
 
 impl Evidence {
@@ -276,20 +250,12 @@ fn said(id: &'static str, call: Option<&Value>) -> Assertion {
     )
 }
 
-/// The line in which a host tells of its call of a tool.
-pub(super) fn call<'a>(lines: &'a Ours, tool: &str) -> Option<&'a Value> {
-    lines.iter().find(|l| {
-        l.get("event").and_then(Value::as_str) == Some("call")
-            && l.get("tool").and_then(Value::as_str) == Some(tool)
-    })
-}
-
 /// A text field of a child's last line.
-pub(super) fn tail(lines: &Ours, key: &str) -> Option<String> {
+pub(super) fn tail(lines: &Lines, key: &str) -> Option<String> {
     lines.last()?.get(key)?.as_str().map(str::to_owned)
 }
 
-fn items(lines: &Ours) -> impl Iterator<Item = &Value> {
+fn items(lines: &Lines) -> impl Iterator<Item = &Value> {
     let output = lines
         .last()
         .and_then(|l| l.get("output"))

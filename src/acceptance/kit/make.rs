@@ -15,6 +15,7 @@ use crate::authority::calls::admin::{
 use crate::authority::principal::Principal;
 use crate::authority::words::{Namespace, NamespaceSet, Rail, Role};
 use crate::authority::{Answer, Authority, Call};
+use crate::demo_set;
 use crate::secret::Secret;
 
 /// How long the working tokens live; a suite that runs for longer has other troubles.
@@ -102,6 +103,8 @@ pub async fn make(
     }
     let auditor = create_token(&hands, Role::Auditor, None, None, LIFE_MS).await?;
     made.keep(&auditor, TokenState::Active, None, TokenKind::Unpinned)?;
+    let parent = create_token(&hands, Role::Parent, None, Some(&actors.main), LIFE_MS).await?;
+    made.keep(&parent, TokenState::Active, None, TokenKind::Pinned)?;
     let Made {
         tokens, devices, ..
     } = made;
@@ -302,8 +305,15 @@ fn grant(bound: &Bound, daily_cap: Option<(i64, String)>) -> Result<GrantRequest
     })
 }
 
+/// What the demo's actor remembers, so that the three acts are the same on any server.
 async fn memories(hands: &Hands<'_>, id: &str, main: &Named) -> Result<Memories, AcceptError> {
-    let line = |namespace: Namespace| format!("{namespace} of kit {id}: 火锅 🍲");
+    let line = |namespace: Namespace| {
+        let demo = demo_set::MEMORIES.iter().find(|(n, _)| *n == namespace);
+        demo.map_or_else(
+            || format!("{namespace} of kit {id}: 火锅 🍲"),
+            |(_, content)| (*content).to_owned(),
+        )
+    };
     for namespace in Namespace::ALL.iter().copied() {
         let put = AdminCall::MemoryPut {
             actor: main.actor_omni.clone(),

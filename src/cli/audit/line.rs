@@ -5,9 +5,9 @@
 //! time                rail         vendor        tool               namespace      verdict and reason
 //! ```
 
-use crate::cli::out::{Out, Tone, pad};
+use crate::cli::out::{Out, Tone};
 use crate::operate::text;
-use crate::text::clean_to;
+use crate::text::{clean_to, pad};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;

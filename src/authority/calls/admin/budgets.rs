@@ -29,36 +29,55 @@ pub(super) async fn show(cx: &Cx<'_>, name: &str) -> Done {
     })))
 }
 
+/// What a decision set aside for this actor.
+async fn of_actor(
+    cx: &Cx<'_>,
+    scope: ActorScope,
+    decision_id: &str,
+) -> Result<Option<(ActorScope, Reservation)>, Refusal> {
+    let query = SpendQuery {
+        spend_scope: "",
+        currency: "",
+        day: "",
+        vendor: "",
+        reference: None,
+        decision_id: Some(decision_id),
+    };
+    let facts = cx.authority.ledger().spend(&scope, query).await;
+    let held = facts.map_err(unavailable)?.by_decision;
+    Ok(held.map(|reservation| (scope, reservation)))
+}
+
 /// The actor and reservation behind a decision.
 async fn of_decision(
     cx: &Cx<'_>,
     decision_id: &str,
 ) -> Result<Option<(ActorScope, Reservation)>, Refusal> {
-    let ledger = cx.authority.ledger();
-    for actor in ledger.actors().await.map_err(unavailable)? {
+    let actors = cx.authority.ledger().actors().await.map_err(unavailable)?;
+    for actor in actors {
         let scope = ActorScope::new(actor.omni, cx.authority.operator());
-        let query = SpendQuery {
-            spend_scope: "",
-            currency: "",
-            day: "",
-            vendor: "",
-            reference: None,
-            decision_id: Some(decision_id),
-        };
-        let facts = ledger.spend(&scope, query).await.map_err(unavailable)?;
-        if let Some(reservation) = facts.by_decision {
-            return Ok(Some((scope, reservation)));
+        let held = of_actor(cx, scope, decision_id).await?;
+        if held.is_some() {
+            return Ok(held);
         }
     }
     Ok(None)
 }
 
-pub(super) async fn release(cx: &Cx<'_>, decision_id: &str) -> Done {
+pub(super) async fn release(cx: &Cx<'_>, actor: Option<&str>, decision_id: &str) -> Done {
     let missing = InputProblem::new(
         "agentkeys.budget.not_reserved",
         "this decision holds no money; `agentkeys budget show` lists those that do",
     );
-    let Some((scope, reservation)) = of_decision(cx, decision_id).await? else {
+    let held = match actor {
+        Some(name) => {
+            // A parent reaches no other actor's reservations than those it may change.
+            let (_, scope) = found!(cx, "budget.release", cx.target(name).await?);
+            of_actor(cx, scope, decision_id).await?
+        }
+        None => of_decision(cx, decision_id).await?,
+    };
+    let Some((scope, reservation)) = held else {
         return Ok(cx.invalid("budget.release", missing).await?);
     };
     let answer = json!({

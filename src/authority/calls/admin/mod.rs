@@ -128,7 +128,9 @@ pub enum AdminCall {
     },
     /// Gives reserved money back.
     BudgetRelease {
-        /// The actor, when the decision is not enough.
+        /// Whose money it is; a parent must say, and the operator need not.
+        actor: Option<String>,
+        /// The decision that reserved it.
         decision_id: String,
     },
     /// Puts a policy in force.
@@ -321,7 +323,10 @@ impl AdminCall {
     const fn for_parents(&self) -> bool {
         matches!(
             self,
-            Self::Grant(_) | Self::Ungrant(_) | Self::MemoryErase { .. }
+            Self::Grant(_)
+                | Self::Ungrant(_)
+                | Self::MemoryErase { .. }
+                | Self::BudgetRelease { actor: Some(_), .. }
         )
     }
 }
@@ -367,7 +372,9 @@ pub(super) async fn run(cx: &Cx<'_>, call: &AdminCall) -> Done {
         }
         AdminCall::MemoryErase { actor, namespace } => memories::erase(cx, actor, *namespace).await,
         AdminCall::BudgetShow { actor } => budgets::show(cx, actor).await,
-        AdminCall::BudgetRelease { decision_id } => budgets::release(cx, decision_id).await,
+        AdminCall::BudgetRelease { actor, decision_id } => {
+            budgets::release(cx, actor.as_deref(), decision_id).await
+        }
         AdminCall::PolicyApply { source } => policies::apply(cx, source).await,
         AdminCall::PolicyCheck {
             actor,

@@ -5,24 +5,26 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::children::{Agentkeys, Listening, Scratch};
-use super::{Against, Identity};
+use super::parent::Parent;
+use super::{Against, Identity, Setting};
 use crate::acceptance::AcceptError;
 use crate::acceptance::kit::{Kit, TokenKind, TokenState, VendorRef};
+use crate::demo_set;
 use crate::publish::wire::Access;
 use crate::secret::Secret;
 
 /// A host's credentials.
 #[derive(Debug, Clone)]
-pub(super) struct Credentials {
+pub(in crate::acceptance) struct Credentials {
     pub vendor: String,
     pub token_id: String,
-    token: Secret<String>,
+    pub token: Secret<String>,
     actor: String,
 }
 
 impl Credentials {
     /// How its host reaches a server.
-    pub(super) fn access(&self, url: &str) -> Access {
+    pub(in crate::acceptance) fn access(&self, url: &str) -> Access {
         Access {
             url: format!("{url}/mcp"),
             token: self.token.clone(),
@@ -33,7 +35,7 @@ impl Credentials {
 
 /// Everything the two hosts and the auditor need.
 #[derive(Debug)]
-pub(super) struct Stage {
+pub(in crate::acceptance) struct Stage {
     /// The server's address, without `/mcp`.
     pub url: String,
     pub ca_file: Option<PathBuf>,
@@ -41,11 +43,14 @@ pub(super) struct Stage {
     pub xiaozhi: Credentials,
     pub ark: Credentials,
     pub identity: Identity,
+    pub parent: Parent,
+    /// What the first vendor may do with money, besides asking.
+    pub scopes: Vec<String>,
     server: Option<Listening>,
 }
 
 impl Stage {
-    pub(super) async fn set(
+    pub(in crate::acceptance) async fn set(
         against: Against<'_>,
         agentkeys: &Agentkeys,
         scratch: &Scratch,
@@ -68,8 +73,18 @@ impl Stage {
             })
         };
         let url = url.trim_end_matches('/');
+        let url = url.strip_suffix("/mcp").unwrap_or(url).to_owned();
+        let first = &kit.vendors.first.vendor;
+        let bound = kit.bindings.iter();
+        let bound = bound.filter(|b| b.actor == main.alias && b.vendor == *first);
         Ok(Self {
-            url: url.strip_suffix("/mcp").unwrap_or(url).to_owned(),
+            parent: Parent::Remote {
+                url: url.clone(),
+                token: kit.parent()?.clone(),
+                ca_file: ca_file.map(Path::to_owned),
+            },
+            scopes: bound.flat_map(|b| b.scopes.clone()).collect(),
+            url,
             ca_file: ca_file.map(Path::to_owned),
             auditor: kit.auditor()?.clone(),
             xiaozhi: credentials(&kit.vendors.first)?,
@@ -122,12 +137,29 @@ impl Stage {
             xiaozhi: credentials(&made, "xiaozhi", &identity)?,
             ark: credentials(&made, "volcano-ark", &identity)?,
             identity,
+            parent: Parent::Folder { dir },
+            scopes: vec![demo_set::SPEND_SCOPE.to_owned()],
             server: Some(server),
         })
     }
 
+    /// Whom it is about.
+    pub(in crate::acceptance) fn actor(&self) -> &str {
+        &self.identity.actor_omni
+    }
+
+    /// What whoever shows the feed needs.
+    pub(in crate::acceptance) fn setting(&self) -> Setting<'_> {
+        Setting {
+            url: &self.url,
+            ca_file: self.ca_file.as_deref(),
+            auditor: &self.auditor,
+            identity: &self.identity,
+        }
+    }
+
     /// Ends the server, if it is ours.
-    pub(super) async fn end(self) {
+    pub(in crate::acceptance) async fn end(self) {
         if let Some(server) = self.server {
             server.end().await;
         }

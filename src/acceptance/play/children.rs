@@ -42,10 +42,10 @@ const INHERITED: &[&str] = &[
 
 /// A folder that only its owner can enter and that is gone afterwards.
 #[derive(Debug)]
-pub(super) struct Scratch(PathBuf);
+pub(in crate::acceptance) struct Scratch(PathBuf);
 
 impl Scratch {
-    pub(super) fn new() -> Result<Self, AcceptError> {
+    pub(in crate::acceptance) fn new() -> Result<Self, AcceptError> {
         let name = format!("agentkeys-proof-{}", hex::encode(random::<8>()));
         let path = std::env::temp_dir().join(name);
         private(&path)?;
@@ -53,14 +53,14 @@ impl Scratch {
     }
 
     /// A child's own folder.
-    pub(super) fn folder(&self, name: &str) -> Result<Folder, AcceptError> {
+    pub(in crate::acceptance) fn folder(&self, name: &str) -> Result<Folder, AcceptError> {
         let path = self.0.join(name);
         private(&path)?;
         Ok(Folder(path))
     }
 
     /// A path inside that nothing has made yet.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(in crate::acceptance) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }
@@ -74,11 +74,15 @@ impl Drop for Scratch {
 
 /// A child's own folder.
 #[derive(Debug)]
-pub(super) struct Folder(PathBuf);
+pub(in crate::acceptance) struct Folder(PathBuf);
 
 impl Folder {
     /// Writes a config file and says where it is.
-    pub(super) fn write(&self, name: &str, text: &str) -> Result<String, AcceptError> {
+    pub(in crate::acceptance) fn write(
+        &self,
+        name: &str,
+        text: &str,
+    ) -> Result<String, AcceptError> {
         let path = self.0.join(name);
         let mut options = std::fs::OpenOptions::new();
         options.write(true).create_new(true).mode(0o600);
@@ -100,10 +104,10 @@ fn private(path: &Path) -> Result<(), AcceptError> {
 
 /// This program, to be started as somebody else.
 #[derive(Debug, Clone)]
-pub(super) struct Agentkeys(PathBuf);
+pub(in crate::acceptance) struct Agentkeys(PathBuf);
 
 impl Agentkeys {
-    pub(super) fn find() -> Result<Self, AcceptError> {
+    pub(in crate::acceptance) fn find() -> Result<Self, AcceptError> {
         let found = std::env::current_exe();
         found
             .map(Self)
@@ -121,13 +125,18 @@ impl Agentkeys {
         command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            // A ctrl-c at the terminal is this program's to answer: it still has to put things back.
+            .process_group(0)
             .kill_on_drop(true);
         command
     }
 
     /// Runs a command to its end; its answer is JSON lines. A rail that fails in part still
     /// printed what it saw, so only a child without any line is an error.
-    pub(super) async fn lines(&self, words: &[&str]) -> Result<Vec<Value>, AcceptError> {
+    pub(in crate::acceptance) async fn lines(
+        &self,
+        words: &[&str],
+    ) -> Result<Vec<Value>, AcceptError> {
         let failed = |cause: String| AcceptError::Child {
             what: told(words),
             cause,
@@ -153,13 +162,16 @@ impl Agentkeys {
     }
 
     /// Runs a command whose answer is one object, and whose failure ends the proof.
-    pub(super) async fn answer(&self, words: &[&str]) -> Result<Value, AcceptError> {
+    pub(in crate::acceptance) async fn answer(&self, words: &[&str]) -> Result<Value, AcceptError> {
         let mut lines = self.lines(words).await?;
         Ok(lines.pop().unwrap_or_default())
     }
 
     /// Starts a listener and waits for its `ready` line.
-    pub(super) async fn ready(&self, words: &[&str]) -> Result<Listening, AcceptError> {
+    pub(in crate::acceptance) async fn ready(
+        &self,
+        words: &[&str],
+    ) -> Result<Listening, AcceptError> {
         let failed = |cause: String| AcceptError::Child {
             what: told(words),
             cause,
@@ -233,7 +245,7 @@ fn keep<R: AsyncRead + Unpin + Send + 'static>(
 
 /// A child that listens. Dropping it ends it.
 #[derive(Debug)]
-pub(super) struct Listening {
+pub(in crate::acceptance) struct Listening {
     child: Child,
     ready: Value,
     what: String,
@@ -242,14 +254,14 @@ pub(super) struct Listening {
 
 impl Listening {
     /// A text field of its ready line.
-    pub(super) fn text(&self, key: &str) -> Result<&str, AcceptError> {
+    pub(in crate::acceptance) fn text(&self, key: &str) -> Result<&str, AcceptError> {
         self.ready.get(key).and_then(Value::as_str).ok_or_else(|| {
             AcceptError::protocol(&self.what, format!("its ready line has no `{key}`"))
         })
     }
 
     /// Ends it. What it served is over, and its folder is about to go.
-    pub(super) async fn end(mut self) {
+    pub(in crate::acceptance) async fn end(mut self) {
         let _ = self.child.kill().await;
     }
 }
