@@ -14,6 +14,7 @@ pub mod digest;
 pub mod finding;
 pub mod folder;
 pub mod jobs;
+pub mod lang;
 pub mod ledger;
 pub mod mcp;
 pub mod operate;

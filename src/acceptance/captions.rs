@@ -1,29 +1,7 @@
 //! What the demos say to whoever watches, in the languages they can say it in. Every text of a
 //! demo's plain form is here, but for what was expected and found in a step that failed.
 
-use clap::ValueEnum;
-
-/// A language of the demos.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Lang {
-    /// English.
-    #[default]
-    En,
-    /// Simplified Chinese.
-    Zh,
-}
-
-impl Lang {
-    /// The language that an environment asks for: its first variable about messages that is set.
-    pub fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
-        let set = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter();
-        let named = set.filter_map(variable).find(|value| !value.is_empty());
-        match named {
-            Some(name) if name.to_ascii_lowercase().starts_with("zh") => Self::Zh,
-            _ => Self::En,
-        }
-    }
-}
+use crate::lang::Lang;
 
 /// What a step does or proves.
 struct Caption {

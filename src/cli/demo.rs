@@ -1,12 +1,17 @@
 //! `agentkeys demo …`: the proofs that a person watches.
 
+mod screen;
+
 use super::Ctx;
 use super::accept::{Spinner, tone};
+use super::live::ThemeName;
 use super::out::Out;
-use crate::acceptance::captions::Lang;
 use crate::acceptance::kit::{self, Kit};
 use crate::acceptance::play::{self, Against, Audience, Progress};
-use crate::acceptance::{Status, cross_rail, three_acts};
+use crate::acceptance::report::Painter;
+use crate::acceptance::three_acts::Gate;
+use crate::acceptance::{AcceptError, Status, cross_rail, three_acts};
+use crate::lang::Lang;
 use crate::problem::Problem;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -64,6 +69,18 @@ pub struct Live {
     /// The language to tell it in [default: as the environment has it].
     #[arg(long, value_name = "zh|en", hide_possible_values = true)]
     pub lang: Option<Lang>,
+    /// Tell it line by line on a terminal too, not on a screen of its own.
+    #[arg(long)]
+    pub plain: bool,
+    /// The looks of the screen; the key `t` turns them.
+    #[arg(long, value_name = "T", default_value = "dark")]
+    pub theme: ThemeName,
+    /// Write what the screen shows at the end to this SVG file.
+    #[arg(long, value_name = "FILE", conflicts_with = "plain")]
+    pub screenshot: Option<PathBuf>,
+    /// The size of that picture in columns and lines.
+    #[arg(long, value_name = "CxL", default_value = "120x40", value_parser = super::watch::size, requires = "screenshot")]
+    pub size: (u16, u16),
 }
 
 impl Live {
@@ -83,16 +100,115 @@ impl Live {
     }
 
     fn lang(&self) -> Lang {
-        let asked = || Lang::of(|name| std::env::var(name).ok());
+        let asked = Lang::of_environment;
         self.lang.unwrap_or_else(asked)
+    }
+}
+
+/// A proof that was played to its end.
+enum Proved {
+    CrossRail(cross_rail::Proof),
+    ThreeActs(three_acts::Proof),
+}
+
+impl Proved {
+    fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::CrossRail(proof) => proof.to_json(),
+            Self::ThreeActs(proof) => proof.to_json(),
+        }
+    }
+
+    fn verdict(&self) -> Result<(), Problem> {
+        match self {
+            Self::CrossRail(proof) => proof.report().verdict(),
+            Self::ThreeActs(proof) => proof.report().verdict(),
+        }
+    }
+
+    fn passed(&self) -> bool {
+        match self {
+            Self::CrossRail(proof) => proof.passed(),
+            Self::ThreeActs(proof) => proof.passed(),
+        }
+    }
+
+    /// The last line.
+    fn sentence(&self, lang: Lang, paint: Painter<'_>) -> String {
+        match self {
+            Self::CrossRail(proof) => cross_rail::show::verdict(lang, proof, paint),
+            Self::ThreeActs(proof) => three_acts::show::verdict(lang, proof, paint),
+        }
+    }
+
+    fn tell(&self, lang: Lang, out: Out) -> Result<(), Problem> {
+        let paint = |word: &str, status: Status| out.paint(word, tone(status));
+        let verdict = self.sentence(lang, &paint);
+        match self {
+            Self::CrossRail(proof) => {
+                use cross_rail::show;
+                let telling = Telling {
+                    facts: show::facts(lang, proof),
+                    headers: &show::headers(lang),
+                    rows: show::rows(proof),
+                    verdict,
+                };
+                telling.tell(out)
+            }
+            Self::ThreeActs(proof) => {
+                use three_acts::show;
+                let telling = Telling {
+                    facts: show::facts(lang, proof),
+                    headers: &show::headers(lang),
+                    rows: show::rows(proof),
+                    verdict,
+                };
+                telling.tell(out)
+            }
+        }
+    }
+}
+
+impl Which {
+    const fn live(&self) -> &Live {
+        match self {
+            Self::CrossRail(live) | Self::ThreeActs(live) => live,
+        }
+    }
+
+    async fn play(
+        &self,
+        against: Against<'_>,
+        audience: Audience<'_>,
+        gate: Gate<'_>,
+    ) -> Result<Proved, AcceptError> {
+        Ok(match self {
+            Self::CrossRail(_) => Proved::CrossRail(cross_rail::run(against, audience).await?),
+            Self::ThreeActs(_) => {
+                Proved::ThreeActs(three_acts::run(against, audience, gate).await?)
+            }
+        })
     }
 }
 
 /// Runs `demo`; it ends early, with everything put back, when `stop` is cancelled.
 pub async fn run(cmd: DemoCmd, ctx: &Ctx, stop: CancellationToken) -> Result<(), Problem> {
-    let (Which::CrossRail(live) | Which::ThreeActs(live)) = &cmd.proof;
-    let (kit, lang, out) = (live.kit()?, live.lang(), ctx.out);
-    let against = live.against(kit.as_ref());
+    let live = cmd.proof.live();
+    let (lang, out) = (live.lang(), ctx.out);
+    let screen = live.screenshot.is_some() || (out.is_terminal() && !out.is_json());
+    let proved = if screen && !live.plain {
+        screen::run(&cmd.proof, ctx, stop).await?
+    } else {
+        lines(&cmd.proof, out, stop).await?
+    };
+    out.answer(&proved.to_json(), || proved.tell(lang, out))?;
+    proved.verdict()
+}
+
+/// Plays it with each step told on a line.
+async fn lines(which: &Which, out: Out, stop: CancellationToken) -> Result<Proved, Problem> {
+    let live = which.live();
+    let (kit, lang) = (live.kit()?, live.lang());
     let spinner = Spinner::new(out);
     let paint = |word: &str, status: Status| out.paint(word, tone(status));
     let progress = |progress: Progress<'_>| {
@@ -108,38 +224,10 @@ pub async fn run(cmd: DemoCmd, ctx: &Ctx, stop: CancellationToken) -> Result<(),
         progress: &progress,
         stop: &stop,
     };
-    match &cmd.proof {
-        Which::CrossRail(_) => {
-            let proof = cross_rail::run(against, audience).await?;
-            spinner.stop();
-            out.answer(&proof.to_json(), || {
-                use cross_rail::show;
-                let telling = Telling {
-                    facts: show::facts(lang, &proof),
-                    headers: &show::headers(lang),
-                    rows: show::rows(&proof),
-                    verdict: show::verdict(lang, &proof, &paint),
-                };
-                telling.tell(out)
-            })?;
-            proof.report().verdict()
-        }
-        Which::ThreeActs(_) => {
-            let proof = three_acts::run(against, audience, &three_acts::open).await?;
-            spinner.stop();
-            out.answer(&proof.to_json(), || {
-                use three_acts::show;
-                let telling = Telling {
-                    facts: show::facts(lang, &proof),
-                    headers: &show::headers(lang),
-                    rows: show::rows(&proof),
-                    verdict: show::verdict(lang, &proof, &paint),
-                };
-                telling.tell(out)
-            })?;
-            proof.report().verdict()
-        }
-    }
+    let against = live.against(kit.as_ref());
+    let proved = which.play(against, audience, &three_acts::open).await?;
+    spinner.stop();
+    Ok(proved)
 }
 
 /// What is told of a proof once it is over: facts, rows and the last line.

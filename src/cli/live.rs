@@ -23,6 +23,7 @@ use ratatui::crossterm::event::EventStream;
 use serde_json::Value;
 use std::io;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,6 +35,9 @@ const ASK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5
 
 /// How often the log of this machine is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How long a proof's feed may be cut without a word.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// What of the log's own lines is kept while the screen is taken.
 const KEPT: usize = 64 * 1024;
@@ -62,12 +66,21 @@ impl ThemeName {
 }
 
 /// A feed's way onto the screen.
-pub(super) struct ToScreen(pub(super) mpsc::Sender<News>);
+pub(super) struct ToScreen {
+    news: mpsc::Sender<News>,
+    /// How long a cut is kept quiet: a proof's own server goes when the proof is over.
+    quiet: Duration,
+}
 
 impl ToScreen {
+    pub(super) const fn new(news: mpsc::Sender<News>) -> Self {
+        let quiet = Duration::ZERO;
+        Self { news, quiet }
+    }
+
     async fn send(&self, news: News) -> Result<(), Problem> {
         // The screen is gone: whoever waits for the reader ends too.
-        self.0.send(news).await.map_err(|_| left())
+        self.news.send(news).await.map_err(|_| left())
     }
 }
 
@@ -77,6 +90,9 @@ impl Sink for ToScreen {
     }
 
     async fn cut(&mut self, why: Option<&str>) -> Result<(), Problem> {
+        if why.is_some() {
+            tokio::time::sleep(self.quiet).await;
+        }
         self.send(News::Cut(why.map(str::to_owned))).await
     }
 }
@@ -161,7 +177,7 @@ pub(super) async fn show<T>(
     app: &mut App,
     desk: &mut Desk,
     heard: &mut mpsc::Receiver<News>,
-    work: impl Future<Output = Result<T, Problem>>,
+    mut work: Pin<&mut impl Future<Output = Result<T, Problem>>>,
 ) -> Result<Option<T>, Problem> {
     let title = format!("agentkeys {}", app.subject.alias);
     let kept = Kept::install();
@@ -169,7 +185,7 @@ pub(super) async fn show<T>(
         let mut terminal = Terminal::take(&title).map_err(|e| broken(&e))?;
         let mut keys = EventStream::new();
         let screen = run::run(app, &mut terminal, desk, &mut keys, heard);
-        tokio::pin!(screen, work);
+        tokio::pin!(screen);
         let mut given = None;
         loop {
             tokio::select! {
@@ -260,8 +276,8 @@ pub(super) async fn from_folder(
 ) -> Result<(), Problem> {
     let config = ctx.config()?;
     let authority = &log.folder.authority;
-    let mut events = ToScreen(news.clone());
-    let to = ToScreen(news);
+    let mut events = ToScreen::new(news.clone());
+    let to = ToScreen::new(news);
     let state = async {
         let mut told = Seal::default();
         loop {
@@ -307,10 +323,14 @@ pub(super) async fn from_server(
     limit: u32,
     news: mpsc::Sender<News>,
     mut asked: mpsc::Receiver<(u64, String)>,
+    of_a_proof: bool,
 ) -> Result<(), Problem> {
     let asking = feed.clone();
-    let mut events = ToScreen(news.clone());
-    let to = ToScreen(news);
+    let mut events = ToScreen {
+        news: news.clone(),
+        quiet: if of_a_proof { QUIET } else { Duration::ZERO },
+    };
+    let to = ToScreen::new(news);
     let state = async {
         loop {
             // No checkpoint yet, or no answer now: the feed itself says what is wrong.

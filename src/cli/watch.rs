@@ -4,14 +4,17 @@ use super::Ctx;
 use super::audit::remote::{Elsewhere, Feed};
 use super::audit::{Filters, Log, tail};
 use super::live::{Desk, ThemeName, ToScreen, Wires, from_folder, from_server, show};
+use crate::lang::Lang;
 use crate::problem::{Exit, Problem};
-use crate::tui::app::{App, Subject};
+use crate::tui::app::{App, News, Subject};
+use crate::tui::run::Outside as _;
 use crate::tui::screen::{Page, Screen as _};
 use crate::tui::svg;
-use crate::tui::words::Lang;
 use clap::Args;
 use jiff::tz::TimeZone;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
+use tokio::sync::mpsc;
 
 /// Watch an actor: both rails side by side, live.
 #[derive(Debug, Args)]
@@ -73,27 +76,24 @@ pub async fn run(cmd: WatchCmd, ctx: &Ctx) -> Result<(), Problem> {
             asked,
         },
     ) = Desk::new();
+    let now_ms = desk.now_ms();
     let mut app = App::new(
-        Subject {
-            alias: String::new(),
-            actor_omni: String::new(),
-            place: String::new(),
-        },
+        Subject::default(),
         cmd.theme
             .theme(ctx.out.is_colored() || cmd.screenshot.is_some()),
         cmd.lang.unwrap_or_else(Lang::of_environment),
         TimeZone::system(),
-        crate::tui::run::Outside::now_ms(&desk),
+        now_ms,
     );
     if let Some(url) = &cmd.elsewhere.url {
         let mut feed = Feed::open(&cmd.elsewhere, url, &filters)?;
         app.subject = named(&cmd.actor, feed.place());
         if let Some(file) = &cmd.screenshot {
-            feed.tail(&mut ToScreen(news), cmd.limit.min(1_000), false)
+            feed.tail(&mut ToScreen::new(news), cmd.limit.min(1_000), false)
                 .await?;
-            return picture(&mut app, &mut heard, cmd.size, file);
+            return picture(&mut app, &mut heard, now_ms, cmd.size, file);
         }
-        let feeding = from_server(&mut feed, cmd.limit, news, asked);
+        let feeding = pin!(from_server(&mut feed, cmd.limit, news, asked, false));
         return show(ctx, &mut app, &mut desk, &mut heard, feeding)
             .await
             .map(drop);
@@ -107,11 +107,11 @@ pub async fn run(cmd: WatchCmd, ctx: &Ctx) -> Result<(), Problem> {
         place,
     };
     if let Some(file) = &cmd.screenshot {
-        log.newest(&mut ToScreen(news), cmd.limit.min(1_000))
+        log.newest(&mut ToScreen::new(news), cmd.limit.min(1_000))
             .await?;
-        return picture(&mut app, &mut heard, cmd.size, file);
+        return picture(&mut app, &mut heard, now_ms, cmd.size, file);
     }
-    let feeding = from_folder(ctx, &log, cmd.limit, news, asked);
+    let feeding = pin!(from_folder(ctx, &log, cmd.limit, news, asked));
     show(ctx, &mut app, &mut desk, &mut heard, feeding)
         .await
         .map(drop)
@@ -135,13 +135,15 @@ fn named(actor: &str, place: String) -> Subject {
 /// What the screen would show of all that came in so far.
 pub(super) fn picture(
     app: &mut App,
-    heard: &mut tokio::sync::mpsc::Receiver<crate::tui::app::News>,
+    heard: &mut mpsc::Receiver<News>,
+    now_ms: i64,
     (columns, lines): (u16, u16),
     file: &Path,
 ) -> Result<(), Problem> {
     while let Ok(news) = heard.try_recv() {
         app.take(news);
     }
+    app.tick(now_ms);
     let mut page = Page::new(columns, lines);
     let drawn = page.draw(app);
     let written =

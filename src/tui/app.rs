@@ -6,7 +6,8 @@ use super::keys::{self, Action};
 use super::play::{Play, Scene};
 use super::row::{Lane, Row};
 use super::theme::Theme;
-use super::words::{Lang, Word};
+use super::words::Word;
+use crate::lang::Lang;
 use crate::text::clean_to;
 use jiff::tz::TimeZone;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -21,7 +22,7 @@ pub const MOST_ROWS: usize = 10_000;
 const TOAST_MS: i64 = 4_000;
 
 /// Whose events these are, and where from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Subject {
     /// Its registered name, or nothing.
     pub alias: String,

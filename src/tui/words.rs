@@ -1,28 +1,6 @@
 //! What the screens say, in each language. A word without one of them does not compile.
 
-/// The language of the screens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum Lang {
-    /// English.
-    #[default]
-    En,
-    /// 简体中文.
-    Zh,
-}
-
-impl Lang {
-    /// What the environment asks for (POSIX: `LC_ALL` before `LC_MESSAGES` before `LANG`).
-    pub fn of_environment() -> Self {
-        let set = ["LC_ALL", "LC_MESSAGES", "LANG"]
-            .iter()
-            .filter_map(std::env::var_os)
-            .find(|value| !value.is_empty());
-        match set {
-            Some(value) if value.to_string_lossy().starts_with("zh") => Self::Zh,
-            _ => Self::En,
-        }
-    }
-}
+use crate::lang::Lang;
 
 macro_rules! words {
     ($($name:ident: $en:literal, $zh:literal;)*) => {
@@ -111,6 +89,11 @@ words! {
     ProofSoon: "not sealed yet: it comes with the next checkpoint", "尚未封存，下个检查点后可证明";
     ProofComing: "asking …", "查询中……";
 
+    CrossRail: "Cross-rail proof", "跨轨证明";
+    ThreeActs: "Three acts", "三幕演示";
+    ActTwo: "act 2", "第二幕";
+    ActThree: "act 3", "第三幕";
+    PuttingBack: "putting everything back …", "正在恢复原状……";
     Running: "running", "进行中";
     Observing: "watching", "观察中";
     PressNext: "press n for", "按 n 开始";

@@ -1,9 +1,10 @@
 //! The proof for people: who it was about, and both rails' rows.
 
 use super::Proof;
-use crate::acceptance::captions::{Lang, Word, word};
+use crate::acceptance::captions::{Word, word};
 use crate::acceptance::play::show::{self, time};
 use crate::acceptance::report::Painter;
+use crate::lang::Lang;
 use crate::text::clean_to;
 
 /// What the columns of [`rows`] hold.

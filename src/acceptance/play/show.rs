@@ -1,9 +1,10 @@
 //! The proofs for people: their steps as they happen, and how they ended.
 
 use super::Step;
-use crate::acceptance::captions::{Lang, Word, caption, word};
+use crate::acceptance::captions::{Word, caption, word};
 use crate::acceptance::events::Event;
 use crate::acceptance::report::{Painter, Status};
+use crate::lang::Lang;
 use crate::text::{clean_to, pad};
 
 /// A step in a line; one that failed says what it wanted and what it got.

@@ -1,9 +1,10 @@
 //! The play for people: what was said in it, and the rows it left.
 
 use super::Proof;
-use crate::acceptance::captions::{Lang, Word, word};
+use crate::acceptance::captions::{Word, word};
 use crate::acceptance::play::show::{self, time};
 use crate::acceptance::report::Painter;
+use crate::lang::Lang;
 
 /// What the columns of [`rows`] hold.
 pub fn headers(lang: Lang) -> [&'static str; 7] {

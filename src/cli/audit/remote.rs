@@ -8,11 +8,12 @@ use crate::operate::text;
 use crate::problem::{Exit, Problem};
 use crate::rails::CaFile;
 use crate::rails::wire::{self, SseEvents};
+use crate::secret::Secret;
 use backon::BackoffBuilder as _;
 use clap::Args;
 use reqwest::{Response, StatusCode, Url};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Where the log is, when it is not in this machine's folder.
@@ -43,7 +44,7 @@ const MAX_BYTES: usize = 4 * 1024 * 1024;
 pub(in crate::cli) struct Feed {
     http: reqwest::Client,
     base: Url,
-    token: crate::secret::Secret<String>,
+    token: Secret<String>,
     filters: Vec<(&'static str, String)>,
     next: u64,
 }
@@ -73,6 +74,17 @@ impl Feed {
         url: &str,
         filters: &Filters,
     ) -> Result<Self, Problem> {
+        let file = at.token_file.as_deref().unwrap_or_else(|| "".as_ref());
+        Self::at(url, at.ca_file.as_deref(), token_file(file)?, filters)
+    }
+
+    /// The same with a token at hand.
+    pub(in crate::cli) fn at(
+        url: &str,
+        ca_file: Option<&Path>,
+        token: Secret<String>,
+        filters: &Filters,
+    ) -> Result<Self, Problem> {
         let base = wire::parse_url("--url", url)?;
         if base.scheme() == "http" && !base.host_str().is_some_and(wire::is_loopback) {
             return Err(Problem::new(
@@ -82,11 +94,10 @@ impl Feed {
                 "give its https:// address",
             ));
         }
-        let ca = at.ca_file.as_deref().map(CaFile::read).transpose()?;
-        let file = at.token_file.as_deref().unwrap_or_else(|| "".as_ref());
+        let ca = ca_file.map(CaFile::read).transpose()?;
         Ok(Self {
             http: wire::client(&base, CONNECT, &ca.unwrap_or_default())?,
-            token: token_file(file)?,
+            token,
             filters: filters.query(),
             base,
             next: 0,

@@ -22,7 +22,8 @@ mod steps;
 
 use super::app::{App, Mode};
 use super::keys::KEYS;
-use super::words::{Lang, Word};
+use super::words::Word;
+use crate::lang::Lang;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};

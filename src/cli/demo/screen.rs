@@ -1,0 +1,224 @@
+//! A proof on a screen of its own: its steps along the top, and below them the very feed that an
+//! auditor of the same server reads.
+
+use super::{Proved, Which};
+use crate::acceptance::captions::caption;
+use crate::acceptance::play::{Audience, Progress};
+use crate::acceptance::three_acts::{self, Act};
+use crate::acceptance::{Status, cross_rail};
+use crate::cli::Ctx;
+use crate::cli::audit::Filters;
+use crate::cli::audit::remote::Feed;
+use crate::cli::live::{Desk, Wires, from_server, show};
+use crate::cli::watch::picture;
+use crate::lang::Lang;
+use crate::problem::Problem;
+use crate::secret::Secret;
+use crate::tui::app::{App, News, Subject};
+use crate::tui::play::{Play, Scene};
+use crate::tui::run::Outside as _;
+use crate::tui::words::Word;
+use jiff::tz::TimeZone;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+/// How long the feed may still bring rows once the proof is over.
+const LAST_ROWS: Duration = Duration::from_millis(500);
+
+/// Events from before the proof that are shown: what its cast was given.
+const BEFORE: u32 = 20;
+
+/// What a proof tells, on its way to the screen.
+enum Told {
+    Scene(Scene),
+    Setting(Setting),
+}
+
+/// Where it plays, kept.
+struct Setting {
+    url: String,
+    ca_file: Option<PathBuf>,
+    auditor: Secret<String>,
+    subject: Subject,
+}
+
+/// Plays it on the screen; what it came to.
+pub(super) async fn run(
+    which: &Which,
+    ctx: &Ctx,
+    stop: CancellationToken,
+) -> Result<Proved, Problem> {
+    let live = which.live();
+    let (lang, kit) = (live.lang(), live.kit()?);
+    let (mut desk, wires) = Desk::new();
+    let Wires {
+        news,
+        mut heard,
+        asked,
+    } = wires;
+    let theme = live
+        .theme
+        .theme(ctx.out.is_colored() || live.screenshot.is_some());
+    let subject = Subject::default();
+    let mut app = App::new(subject, theme, lang, TimeZone::system(), desk.now_ms());
+    app.play = Some(script(which, lang));
+
+    let (tell, told) = mpsc::unbounded_channel();
+    // Once the screen is gone nobody is told any more, and the proof goes on to its end.
+    let progress = |progress: Progress<'_>| drop(tell.send(kept(progress)));
+    let audience = Audience {
+        progress: &progress,
+        stop: &stop,
+    };
+    let next = Arc::clone(&desk.next);
+    let gate = |act| -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let name = match act {
+            Act::One => return three_acts::open(act),
+            // Nobody is there to press a key.
+            _ if live.screenshot.is_some() => return three_acts::open(act),
+            Act::Two => Word::ActTwo,
+            Act::Three => Word::ActThree,
+        };
+        let waits = Scene::Waits(name.say(lang).to_owned());
+        drop(tell.send(Told::Scene(waits)));
+        Box::pin(key(Arc::clone(&next), stop.clone()))
+    };
+    let played = async {
+        let against = live.against(kit.as_ref());
+        let proved = which.play(against, audience, &gate).await?;
+        let (passed, sentence) = (proved.passed(), proved.sentence(lang, &|w, _| w.to_owned()));
+        drop(tell.send(Told::Scene(Scene::Ended { passed, sentence })));
+        Ok(proved)
+    };
+    let work = both(played, feed(told, news, asked));
+    tokio::pin!(work);
+    if let Some(file) = &live.screenshot {
+        let proved = work.await?;
+        picture(&mut app, &mut heard, desk.now_ms(), live.size, file)?;
+        return Ok(proved);
+    }
+    match show(ctx, &mut app, &mut desk, &mut heard, work.as_mut()).await {
+        Ok(Some(proved)) => Ok(proved),
+        ended => {
+            // Whoever leaves early leaves nothing changed.
+            stop.cancel();
+            ctx.out.note(Word::PuttingBack.say(lang));
+            let played = work.await;
+            ended?;
+            played
+        }
+    }
+}
+
+/// The steps that are to come.
+fn script(which: &Which, lang: Lang) -> Play {
+    let (title, steps) = match which {
+        Which::CrossRail(_) => (Word::CrossRail, cross_rail::STEPS.as_slice()),
+        Which::ThreeActs(_) => (Word::ThreeActs, three_acts::STEPS.as_slice()),
+    };
+    let steps = steps
+        .iter()
+        .map(|id| ((*id).to_owned(), caption(lang, id).to_owned()));
+    Play::new(title.say(lang), false, steps.collect())
+}
+
+fn kept(progress: Progress<'_>) -> Told {
+    match progress {
+        Progress::Begins(id) => Told::Scene(Scene::Begins(id.to_owned())),
+        Progress::Done(step) => Told::Scene(Scene::Done {
+            id: step.id.to_owned(),
+            passed: step.status == Status::Passed,
+            ms: step.ms,
+            expected: step.expected.clone(),
+            got: step.got.clone(),
+        }),
+        Progress::Stage(setting) => Told::Setting(Setting {
+            url: setting.url.to_owned(),
+            ca_file: setting.ca_file.map(ToOwned::to_owned),
+            auditor: setting.auditor.clone(),
+            subject: Subject {
+                alias: setting.identity.alias.clone(),
+                actor_omni: setting.identity.actor_omni.clone(),
+                place: setting.url.to_owned(),
+            },
+        }),
+    }
+}
+
+/// Until the key that goes on, or the end.
+async fn key(next: Arc<Notify>, stop: CancellationToken) {
+    tokio::select! {
+        () = next.notified() => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+/// The proof, and its feed until a moment after it.
+async fn both<T>(
+    played: impl Future<Output = Result<T, Problem>>,
+    feed: impl Future<Output = ()>,
+) -> Result<T, Problem> {
+    tokio::pin!(played, feed);
+    tokio::select! {
+        played = &mut played => {
+            // Ends by itself only when the screen is gone.
+            let _ = tokio::time::timeout(LAST_ROWS, feed).await;
+            played
+        }
+        () = &mut feed => played.await,
+    }
+}
+
+/// Brings the screen what the proof tells and, from where it plays, the rows. That the rows stop is
+/// shown and no reason to stop.
+async fn feed(
+    mut told: mpsc::UnboundedReceiver<Told>,
+    news: mpsc::Sender<News>,
+    asked: mpsc::Receiver<(u64, String)>,
+) {
+    let setting = loop {
+        match told.recv().await {
+            Some(Told::Scene(scene)) => {
+                if news.send(News::Scene(scene)).await.is_err() {
+                    return;
+                }
+            }
+            Some(Told::Setting(setting)) => break setting,
+            None => return,
+        }
+    };
+    let subject = setting.subject.clone();
+    if news.send(News::Subject(subject)).await.is_err() {
+        return;
+    }
+    let rows = async {
+        let filters = Filters {
+            actor: Some(setting.subject.actor_omni.clone()),
+            ..Filters::default()
+        };
+        let ca = setting.ca_file.as_deref();
+        let ended = match Feed::at(&setting.url, ca, setting.auditor, &filters) {
+            Ok(mut feed) => from_server(&mut feed, BEFORE, news.clone(), asked, true).await,
+            Err(problem) => Err(problem),
+        };
+        if let Err(problem) = ended {
+            drop(news.send(News::Cut(Some(problem.cause))).await);
+        }
+        std::future::pending::<()>().await;
+    };
+    let scenes = async {
+        while let Some(Told::Scene(scene)) = told.recv().await {
+            if news.send(News::Scene(scene)).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = rows => {}
+        () = scenes => {}
+    }
+}
