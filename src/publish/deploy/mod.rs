@@ -24,6 +24,7 @@ pub use service::{Service, guarded};
 pub use site::{Certificate, Site};
 pub use word::{quoted, tunnel};
 pub use written::{Files, Outcome, State, Told};
+pub(in crate::publish) use written::keep;
 
 /// The metrics that alerts and board rely on: a line `name type labels` each, `#` before what is said
 /// about them.
