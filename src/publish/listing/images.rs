@@ -7,6 +7,10 @@ pub(super) const IMAGES: &[(&str, &[u8])] = &[
         include_bytes!("../../../templates/listing/images/icon.svg"),
     ),
     (
+        "images/icon-128.png",
+        include_bytes!("../../../templates/listing/images/icon-128.png"),
+    ),
+    (
         "images/icon-400.png",
         include_bytes!("../../../templates/listing/images/icon-400.png"),
     ),

@@ -1,6 +1,7 @@
 //! What keeps a listing from being submitted: looked for in the folder as it lies there, since people
 //! edit such files, and against the live server.
 
+mod fields;
 mod pages;
 mod pictures;
 mod registry;
@@ -12,17 +13,18 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::facts::Facts;
-use super::{ENTRY_FILE, Kind, Lang, Listing, MANIFEST, NO_URL, TOOLS_FILE};
+use super::{Kind, Lang, MANIFEST, NO_URL, TOOLS_FILE};
 use crate::acceptance::outside::{Finding, Status};
 use crate::authority::words::HostProfile;
 use crate::mcp::{fingerprint, service};
-use crate::publish::wire::volcano_ark::Entry;
 use crate::publish::wire::{Flaw, same_server};
 
 /// No file of a listing is larger.
 const MAX: u64 = 2 * 1024 * 1024;
 /// A listing has some twenty files; a folder with more than this is something else.
 const MAX_FILES: usize = 500;
+/// Nor has it folders in folders in folders.
+const MAX_DEPTH: usize = 4;
 
 /// What most findings are mended by.
 const AGAIN: &str =
@@ -103,32 +105,32 @@ const fn check(
 
 /// What is looked at in every listing.
 const ALWAYS: [Check; 11] = [
-    check("files", "all are there", AGAIN, files),
+    check("files", "all are there", AGAIN, fields::files),
     check(
         "url",
-        "hosts can reach it",
+        "it is public https, or left to the reader",
         "set `[server] public_url` to the public https address, and run `agentkeys listing` again",
-        url,
+        fields::url,
     ),
-    check("name", "it can be searched for", AGAIN, name),
-    check("lengths", "all fit", AGAIN, lengths),
+    check("name", "it can be searched for", AGAIN, fields::name),
+    check("lengths", "all fit", AGAIN, fields::lengths),
     check(
         "category",
         "it is one of the marketplace's",
         "take a heading of the marketplace's index",
-        category,
+        fields::category,
     ),
     check(
         "tools.hash",
         "tools.json is what listing.json says",
         AGAIN,
-        hash,
+        fields::hash,
     ),
     check(
         "tools.program",
         "they are those of this program",
         AGAIN,
-        program,
+        fields::program,
     ),
     check(
         "checklist",
@@ -177,7 +179,7 @@ const ENTRY: Check = check(
     "entry",
     "it is that of `agentkeys wire volcano-ark`",
     AGAIN,
-    entry,
+    fields::entry,
 );
 const SERVER_JSON: Check = check(
     "server_json",
@@ -254,187 +256,26 @@ fn read(dir: &Path) -> Result<Read, String> {
     })
 }
 
-/// Every file below a folder; links are not followed.
+/// Every file below a folder, but not what git keeps for itself; links are not followed.
 fn walk(dir: &Path, below: &str, into: &mut BTreeMap<String, Vec<u8>>) -> std::io::Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
         let name = format!("{below}{}", entry.file_name().to_string_lossy());
         let kind = entry.file_type()?;
-        if kind.is_dir() && below.is_empty() {
+        let more = || std::io::Error::other("it holds more than a listing does");
+        if kind.is_dir() && name != ".git" {
+            if below.matches('/').count() >= MAX_DEPTH {
+                return Err(more());
+            }
             walk(&entry.path(), &format!("{name}/"), into)?;
         } else if kind.is_file() {
             if into.len() >= MAX_FILES || entry.metadata()?.len() > MAX {
-                return Err(std::io::Error::other("it holds more than a listing does"));
+                return Err(more());
             }
             into.insert(name, std::fs::read(entry.path())?);
         }
     }
     Ok(())
-}
-
-fn files(read: &Read) -> Vec<String> {
-    let wanted = match Listing::at(read.kind, NO_URL).files() {
-        Ok(files) => files,
-        Err(flaw) => return vec![flaw.cause],
-    };
-    let texts = wanted.texts.iter().map(|(name, _)| name.as_str());
-    let images = wanted.images.iter().map(|(name, _)| *name);
-    let missing = texts.clone().chain(images);
-    let missing = missing.filter(|name| !read.bytes.contains_key(*name));
-    let no_text = |name: &&str| {
-        let bytes = read.bytes.get(*name);
-        bytes.is_some_and(|bytes| std::str::from_utf8(bytes).is_err())
-    };
-    let no_text = texts
-        .filter(no_text)
-        .map(|name| format!("{name} is not text in UTF-8"));
-    let missing = missing.map(|name| format!("{name} is missing"));
-    missing.chain(no_text).collect()
-}
-
-fn url(read: &Read) -> Vec<String> {
-    let url = read.told("/url");
-    if url == NO_URL {
-        return Vec::new();
-    }
-    if reqwest::Url::parse(url).is_err() {
-        return vec![format!("{url:?} is no address")];
-    }
-    let why = Entry::new(url, None, None).unreachable_from_ark();
-    why.map(|_| format!("{url} is not https, or is an address of this machine or network"))
-        .into_iter()
-        .collect()
-}
-
-/// What people type into a search box has to be in every field that is searched.
-fn name(read: &Read) -> Vec<String> {
-    let name = read.told("/name");
-    if name.is_empty() {
-        return vec![format!("{MANIFEST} has no name")];
-    }
-    let mut complaints = Vec::new();
-    for lang in Lang::BOTH {
-        let code = lang.code();
-        if !read.word("short", lang).contains(name) {
-            complaints.push(format!("{name} is not in the short description ({code})"));
-        }
-        if !read.tags(lang).contains(&name) {
-            complaints.push(format!("{name} is not among the tags ({code})"));
-        }
-        let page = lang.file("README");
-        let title = read.text(&page).lines().find(|l| l.starts_with("# "));
-        if read.kind.has_pages() && !title.unwrap_or_default().contains(name) {
-            complaints.push(format!("{name} is not in the title of {page}"));
-        }
-    }
-    complaints
-}
-
-/// Nobody publishes limits for pages (`formats/ark.md` §1.5), so these are ours: what fits a card in a
-/// list, and what somebody reads to its end.
-fn lengths(read: &Read) -> Vec<String> {
-    let mut complaints = Vec::new();
-    for (lang, short) in [(Lang::En, 100), (Lang::Zh, 60)] {
-        let code = lang.code();
-        for (key, most) in [("short", short), ("long", 1000)] {
-            let count = read.word(key, lang).chars().count();
-            if !(10..=most).contains(&count) {
-                complaints.push(format!(
-                    "the {key} description ({code}) has {count} characters; 10 to {most} are good"
-                ));
-            }
-        }
-        let tags = read.tags(lang);
-        let long = tags
-            .iter()
-            .any(|tag| !(1..=24).contains(&tag.chars().count()));
-        if !(3..=10).contains(&tags.len()) || long {
-            complaints.push(format!(
-                "the tags ({code}) are not 3 to 10 of at most 24 characters"
-            ));
-        }
-    }
-    complaints
-}
-
-/// The headings of the marketplace's index at a07514cf (`formats/ark.md` §1.2).
-const CATEGORIES: [&str; 20] = [
-    "计算",
-    "存储",
-    "数据库",
-    "容器与中间件",
-    "CDN与边缘",
-    "大数据",
-    "视频云",
-    "安全",
-    "企业服务与云通信",
-    "管理与治理",
-    "开发者工具",
-    "搜索工具",
-    "位置服务",
-    "内容生成",
-    "源码管理",
-    "数据查询",
-    "文件管理",
-    "协作沟通",
-    "金融财务",
-    "其他",
-];
-
-fn category(read: &Read) -> Vec<String> {
-    let [en, zh] = Lang::BOTH.map(|lang| read.word("category", lang));
-    if en.is_empty() || zh.is_empty() {
-        return vec!["the category is missing in a language".to_owned()];
-    }
-    if read.kind == Kind::VolcanoArk && !CATEGORIES.contains(&zh) {
-        return vec![format!("{zh:?} is not one of: {}", CATEGORIES.join(" "))];
-    }
-    Vec::new()
-}
-
-fn hash(read: &Read) -> Vec<String> {
-    let mut complaints = Vec::new();
-    if read.tools.is_empty() {
-        complaints.push(format!("{TOOLS_FILE} holds no list of tools"));
-    } else if fingerprint::of(&read.tools) != read.told("/tools/sha256") {
-        complaints.push(format!(
-            "{TOOLS_FILE} has not the hash that {MANIFEST} says"
-        ));
-    }
-    complaints
-}
-
-fn program(read: &Read) -> Vec<String> {
-    let profile = read.kind.host_profile();
-    let ours = fingerprint::of(&service::listed_to(profile));
-    if ours == read.told("/tools/sha256") {
-        return Vec::new();
-    }
-    let version = env!("CARGO_PKG_VERSION");
-    vec![format!(
-        "the tools are not those of this program ({version}), whose hash is {ours}"
-    )]
-}
-
-fn entry(read: &Read) -> Vec<String> {
-    let wanted = Entry::new(read.told("/url"), Some("${AGENTKEYS_ACTOR}"), None).to_json();
-    let mut complaints = Vec::new();
-    match read.json(ENTRY_FILE) {
-        Ok(entry) if entry == wanted => {}
-        Ok(_) => complaints.push(format!(
-            "{ENTRY_FILE} is not what `agentkeys wire volcano-ark` writes"
-        )),
-        Err(error) => complaints.push(error),
-    }
-    for lang in Lang::BOTH {
-        let page = lang.file("README");
-        if super::ark_entry(read.text(&page)) != Some(wanted.clone()) {
-            complaints.push(format!(
-                "the entry in {page} is not what `agentkeys wire volcano-ark` writes"
-            ));
-        }
-    }
-    complaints
 }
 
 /// What the operator has not told: nothing is wrong with the files, and a reviewer will ask.

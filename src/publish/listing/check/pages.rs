@@ -107,8 +107,8 @@ pub(super) fn tools(read: &Read) -> Vec<String> {
             }
             let preview = tools::find(name).is_some_and(|t| t.preview);
             let word = match lang {
-                Lang::En => "preview",
-                Lang::Zh => "预览",
+                Lang::En => "preview)",
+                Lang::Zh => "预览）",
             };
             let named = |l: &&&str| l.contains(name) && (l.starts_with('#') || l.starts_with("- "));
             let marked = lines.iter().find(named).is_some_and(|l| l.contains(word));
@@ -131,10 +131,11 @@ pub(super) fn checklists(read: &Read) -> Vec<String> {
         let rows: Vec<&str> = rows.skip(1).collect();
         for row in &rows {
             let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
-            let whole = cells.len() == 5
+            let linked = |cell: &str| cell.starts_with('[') && cell.contains("](https://");
+            let whole = cells.len() == 4
                 && cells.iter().all(|cell| !cell.is_empty())
-                && cells[2].starts_with("https://")
-                && dated(cells[4]);
+                && linked(cells[2])
+                && dated(cells[3]);
             if !whole {
                 let number = cells.first().copied().unwrap_or_default();
                 complaints.push(format!(

@@ -27,7 +27,7 @@ fn kinds(text: &str) -> Vec<&'static str> {
     if text.split(|c| !hex(c)).any(|word| word.len() >= 88) {
         kinds.push("a token of the endpoint");
     }
-    if text.split("eyJ").skip(1).any(is_jwt) {
+    if text.match_indices("eyJ").any(|(at, _)| is_jwt(&text[at..])) {
         kinds.push("a JWT");
     }
     if text.contains("PRIVATE KEY-----") || text.contains("AGE-SECRET-KEY-1") {
@@ -49,11 +49,11 @@ fn run(text: &str, of: impl Fn(char) -> bool) -> usize {
     text.chars().take_while(|c| of(*c)).count()
 }
 
-/// Three pieces of base64url with dots between; the first has begun already.
-fn is_jwt(rest: &str) -> bool {
+/// Whether a text begins with three pieces of base64url with dots between.
+fn is_jwt(text: &str) -> bool {
     let inside = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.';
-    let end = rest.find(|c| !inside(c)).unwrap_or(rest.len());
-    let mut pieces = rest[..end].split('.');
+    let end = text.find(|c| !inside(c)).unwrap_or(text.len());
+    let mut pieces = text[..end].split('.');
     let long = |piece: Option<&str>| piece.is_some_and(|p| p.len() >= 10);
     long(pieces.next()) && long(pieces.next()) && long(pieces.next())
 }

@@ -38,7 +38,10 @@ impl Damage {
         };
         match self {
             Gone(name) => std::fs::remove_file(dir.join(name)).unwrap(),
-            Text(name, text) => std::fs::write(dir.join(name), text).unwrap(),
+            Text(name, text) => {
+                std::fs::create_dir_all(dir.join(name).parent().unwrap()).unwrap();
+                std::fs::write(dir.join(name), text).unwrap();
+            }
             Replaced(name, from, to) => super::edit(dir, name, from, to),
             Set(name, pointer, value) => set(name, pointer, serde_json::from_str(value).unwrap()),
             Long(name, pointer, count) => {
@@ -68,6 +71,7 @@ fn left(text: &str) -> Damage {
 
 pub(super) fn all() -> Vec<(Kind, &'static str, Damage)> {
     let mut all = folder();
+    all.extend(pictures_and_secrets());
     all.extend(pages());
     all.extend(registry());
     all
@@ -129,6 +133,11 @@ fn folder() -> Vec<(Kind, &'static str, Damage)> {
             "tools.program",
             Set(LISTING, "/tools/sha256", "\"00\""),
         ),
+    ]
+}
+
+fn pictures_and_secrets() -> Vec<(Kind, &'static str, Damage)> {
+    vec![
         (
             VolcanoArk,
             "images",
@@ -152,6 +161,12 @@ fn folder() -> Vec<(Kind, &'static str, Damage)> {
         ),
         (VolcanoArk, "secrets", left("akv_0123456789abcdef_")),
         (McpSo, "secrets", left(&"0a".repeat(44))),
+        (
+            McpSo,
+            "secrets",
+            Text("old/notes/mail.txt", "akv_0123456789abcdef_".to_owned()),
+        ),
+        (McpSo, "listing", Text("a/b/c/d/e/f.txt", "deep".to_owned())),
         (
             McpRegistry,
             "secrets",
@@ -186,7 +201,7 @@ fn pages() -> Vec<(Kind, &'static str, Damage)> {
         (
             VolcanoArk,
             "pages",
-            Replaced(ZH, "help@example.com", "someone@example.com"),
+            Replaced(ZH, "https://example.com/terms", "另行提供"),
         ),
         (
             McpSo,
@@ -253,7 +268,7 @@ fn pages() -> Vec<(Kind, &'static str, Damage)> {
         (
             McpSo,
             "checklist",
-            Replaced("CHECKLIST_zh.md", "| https://mcp.so/submit |", "| mcp.so |"),
+            Replaced("CHECKLIST_zh.md", "](https://mcp.so/submit)", "](mcp.so)"),
         ),
         (
             McpRegistry,
