@@ -86,6 +86,7 @@ impl Folder {
             if one.file.text() == Some(one.wanted.as_str()) {
                 continue;
             }
+            one.file.may_write()?;
             if one.file.text().is_some() {
                 let kept = keep(&path).map_err(|e| unwritable(&path, &e))?;
                 outcome.backups.push(kept);
