@@ -3,6 +3,7 @@
 
 mod anchor;
 mod keys;
+mod listing;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,7 @@ mod tls;
 
 pub use anchor::{AnchorTo, Evm};
 pub use keys::{DEFAULT_FILE, PublicHost, default_file};
+pub use listing::Listing;
 pub use read::{Flags, Origin, Setting};
 pub use tls::{Acme, Challenge, Files, Tls};
 
@@ -40,6 +42,8 @@ pub struct Config {
     pub audit: Audit,
     /// `[log]`
     pub log: Log,
+    /// `[listing]`
+    pub listing: Listing,
     settings: Vec<Setting>,
 }
 
@@ -153,6 +157,7 @@ impl Config {
                 format: r.read("log.format", log_format)?,
                 level: r.read("log.level", log_level)?,
             },
+            listing: listing::read(&mut r)?,
             settings: Vec::new(),
         };
         config.fits()?;

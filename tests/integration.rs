@@ -34,6 +34,7 @@ mod it {
     mod hosts;
     mod init;
     mod inspector;
+    mod listing;
     mod log_tamper;
     mod memory;
     mod monitoring;

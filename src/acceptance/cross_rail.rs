@@ -20,6 +20,7 @@ use super::play::{self, Against, Audience, Identity, Lines, Progress, Step, Step
 use super::report::Report;
 use super::{AcceptError, Trust, random};
 use crate::digest::sha256;
+use crate::publish::listing::{self, Listing};
 use crate::publish::wire;
 use evidence::{Evidence, tail};
 
@@ -210,16 +211,11 @@ impl Run<'_> {
             words.extend(["--ca-file", ca]);
         }
         let standin = self.agentkeys.ready(&words).await?;
-        let entry = wire::volcano_ark::Entry {
-            // The proof counts everything the server lists.
-            tools: wire::volcano_ark::all_tools(),
-            ..wire::volcano_ark::Entry::of(stage.ark.access(&stage.url))
-        };
-        entry.check().map_err(unwired)?;
+        let entry = listed_entry(&stage.ark.access(&stage.url))?;
         let config = json!({
             "base_url": standin.text("base_url")?, "key_file": "ark.key",
             "model": fixture["model"], "prompt": fixture["prompt"],
-            "tools": [entry.to_json()],
+            "tools": [entry],
         });
         let config = dir.write("ark.json", &config.to_string())?;
         let answer = self
@@ -229,6 +225,23 @@ impl Run<'_> {
         standin.end().await;
         answer
     }
+}
+
+/// The tool entry as somebody copies it out of the marketplace's page, with their token and actor in
+/// it. The proof counts everything the server lists, so the previews are allowed too.
+fn listed_entry(access: &wire::Access) -> Result<Value, AcceptError> {
+    access.check().map_err(unwired)?;
+    let listing = Listing::at(listing::Kind::VolcanoArk, &access.url);
+    let files = listing.files().map_err(unwired)?;
+    let page = files.text(listing::README).unwrap_or_default();
+    let mut entry = listing::ark_entry(page)
+        .ok_or_else(|| AcceptError::input(Path::new(listing::README), "has no entry for Ark"))?;
+    entry["headers"] = json!({"Authorization": access.bearer()});
+    if let Some(actor) = &access.actor {
+        entry["headers"]["X-AgentKeys-Actor"] = actor.as_str().into();
+    }
+    entry["allowed_tools"]["tool_names"] = wire::volcano_ark::all_tools().into();
+    Ok(entry)
 }
 
 impl Proof {

@@ -10,6 +10,7 @@ pub mod cross_rail;
 mod error;
 mod events;
 pub mod kit;
+pub mod listed;
 mod matrix;
 mod mcp;
 pub mod negative_auth;

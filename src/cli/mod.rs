@@ -18,6 +18,7 @@ mod doctor;
 pub mod health;
 pub mod init;
 pub mod keys;
+pub mod listing;
 mod live;
 pub mod memory;
 pub mod operator;
@@ -150,6 +151,8 @@ pub enum Command {
     Wire(wire::WireCmd),
     #[allow(missing_docs)]
     Deploy(deploy::DeployCmd),
+    #[allow(missing_docs)]
+    Listing(listing::ListingCmd),
     #[allow(missing_docs)]
     Health(health::HealthCmd),
     #[allow(missing_docs)]
@@ -330,6 +333,7 @@ fn dispatch(command: Command, ctx: &Ctx) -> Result<(), Problem> {
         Command::Backup(cmd) => interruptible(backup::run(cmd, ctx)),
         Command::Restore(cmd) => interruptible(restore::run(cmd, ctx)),
         Command::Wire(cmd) => interruptible(wire::run(cmd, ctx)),
+        Command::Listing(cmd) => interruptible(listing::run(cmd, ctx)),
         Command::Doctor(cmd) => interruptible(doctor::run(cmd, ctx)),
         Command::Health(cmd) => interruptible(health::run(&cmd, ctx)),
         Command::Demo(cmd) => stoppable(|stop| demo::run(cmd, ctx, stop)),

@@ -84,6 +84,14 @@ fn every_command_of_the_page_on_deploying_parses() {
     assert!(seen >= 7, "{seen}");
 }
 
+#[test]
+fn every_command_of_the_page_on_listing_parses() {
+    let page = include_str!("../../docs/listing.md");
+    let lines = page.lines().filter(|l| l.starts_with("agentkeys "));
+    let parsed = lines.map(|l| parse(shell_words(l)).unwrap_or_else(|e| panic!("{l}: {e}")));
+    assert_eq!(parsed.count(), 5);
+}
+
 fn shell_words(line: &str) -> Vec<OsString> {
     let mut words = vec![String::new()];
     let mut quoted = false;

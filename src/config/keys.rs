@@ -56,6 +56,12 @@ pub(super) const KEYS: &[(&str, Fallback)] = &[
     ("audit.max_fee_gwei", Fallback::Number(100)),
     ("log.format", Fallback::Text("human")),
     ("log.level", Fallback::Text("info")),
+    ("listing.publisher", Fallback::Text("")),
+    ("listing.company", Fallback::Text("")),
+    ("listing.support", Fallback::Text("")),
+    ("listing.privacy_url", Fallback::Text("")),
+    ("listing.terms_url", Fallback::Text("")),
+    ("listing.icon_url", Fallback::Text("")),
 ];
 
 /// What `agentkeys init` writes as `agentkeys.toml`: every key with its default, commented out, so
@@ -142,6 +148,18 @@ pub const DEFAULT_FILE: &str = r#"# AgentKeys. Order of precedence: flag, enviro
 # format = "human"
 # off, error, warn, info, debug or trace.
 # level = "info"
+
+[listing]
+# What `agentkeys listing` says of whoever runs this server; what is not said is left out.
+# The namespace in the MCP registry, such as "io.github.octocat"; without it that of public_url.
+# publisher = ""
+# Who runs the server, where its users get help (an e-mail address or a page), and its own documents.
+# company = ""
+# support = ""
+# privacy_url = ""
+# terms_url = ""
+# Where images/icon-400.png can be fetched.
+# icon_url = ""
 "#;
 
 /// What is known of a public host when its file is written.

@@ -301,3 +301,38 @@ fn a_certificates_source_needs_its_keys_and_says_which() {
         assert!(cause.contains(said), "{file}: {cause}");
     }
 }
+
+#[test]
+fn what_a_listing_says_of_its_operator_is_plain() {
+    let listing = |line: &str| config(&format!("[listing]\n{line}\n"), &[], Flags::default());
+    let good = [
+        "publisher = \"io.github.octocat\"",
+        "company = \"示例玩具有限公司 (Example Toys)\"",
+        "support = \"help+toys@example.com\"",
+        "support = \"https://example.com/help\"",
+        "privacy_url = \"https://example.com/privacy\"",
+        "icon_url = \"https://example.com/icon-400.png\"",
+    ];
+    for line in good {
+        assert!(listing(line).is_ok(), "{line}");
+    }
+    let company = listing(good[1]).unwrap().listing.company;
+    assert_eq!(company.as_deref(), Some("示例玩具有限公司 (Example Toys)"));
+    let bad = [
+        "publisher = \"octocat\"",
+        "publisher = \"io.github.octocat/agentkeys\"",
+        "publisher = \"io..octocat\"",
+        "company = \"a|b\"",
+        "company = \"<b>\"",
+        "company = \"a\\nb\"",
+        "support = \"somebody\"",
+        "support = \"a b@example.com\"",
+        "support = \"http://example.com/help\"",
+        "privacy_url = \"https://example.com/a)b\"",
+        "terms_url = \"http://127.0.0.1/terms\"",
+    ];
+    for line in bad {
+        let code = listing(line).unwrap_err().code;
+        assert_eq!(code, "agentkeys.config.value_invalid", "{line}");
+    }
+}

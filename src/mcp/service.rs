@@ -180,6 +180,14 @@ static LISTED: LazyLock<HashMap<HostProfile, Vec<Tool>>> = LazyLock::new(|| {
     HostProfile::ALL.iter().map(|p| (*p, list(*p))).collect()
 });
 
+/// The tools as `tools/list` shows them to a host of this profile, in JSON.
+pub fn listed_to(profile: HostProfile) -> Vec<Value> {
+    let tools = LISTED.get(&profile).into_iter().flatten();
+    tools
+        .map(|tool| serde_json::to_value(tool).unwrap_or_default())
+        .collect()
+}
+
 fn listed(tool: &tools::Tool, dotted: bool) -> Tool {
     let name = if dotted {
         tool.name.to_owned()

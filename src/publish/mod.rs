@@ -5,5 +5,6 @@
 //! the ledger or the vault: whoever needs a token made asks for it elsewhere and hands it in.
 
 pub mod deploy;
+pub mod listing;
 mod template;
 pub mod wire;

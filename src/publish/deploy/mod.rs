@@ -23,6 +23,7 @@ use crate::problem::{Exit, Problem};
 pub use service::{Service, guarded};
 pub use site::{Certificate, Site};
 pub use word::{quoted, tunnel};
+pub(in crate::publish) use written::keep;
 pub use written::{Files, Outcome, State, Told};
 
 /// The metrics that alerts and board rely on: a line `name type labels` each, `#` before what is said

@@ -174,7 +174,7 @@ pub(super) fn is_ours(text: &str) -> bool {
 
 /// Gives a file a second name, of those that are free the first: it stays there, with its owner and
 /// mode, when another file takes its place.
-fn keep(path: &Path) -> io::Result<PathBuf> {
+pub(in crate::publish) fn keep(path: &Path) -> io::Result<PathBuf> {
     let target = std::fs::canonicalize(path)?;
     for n in 0..MOST_KEPT {
         let mut name = target.clone().into_os_string();

@@ -98,11 +98,6 @@ impl Entry {
         }
     }
 
-    /// An entry with the token in it.
-    pub fn of(access: Access) -> Self {
-        Self::new(&access.url, access.actor.as_deref(), Some(access.token))
-    }
-
     /// Whether all of it can be written.
     pub fn check(&self) -> Result<(), Flaw> {
         let token = self.token.clone();
