@@ -197,7 +197,7 @@ pub async fn run(cmd: DemoCmd, ctx: &Ctx, stop: CancellationToken) -> Result<(),
     let (lang, out) = (live.lang(), ctx.out);
     let screen = live.screenshot.is_some() || (out.is_terminal() && !out.is_json());
     let proved = if screen && !live.plain {
-        screen::run(&cmd.proof, ctx, stop).await?
+        Box::pin(screen::run(&cmd.proof, ctx, stop)).await?
     } else {
         lines(&cmd.proof, out, stop).await?
     };

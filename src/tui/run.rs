@@ -41,7 +41,7 @@ pub trait Outside {
 pub async fn run<S: Screen>(
     app: &mut App,
     screen: &mut S,
-    outside: &mut dyn Outside,
+    outside: &mut (dyn Outside + Send),
     keys: &mut (dyn Stream<Item = io::Result<Event>> + Unpin + Send),
     news: &mut mpsc::Receiver<News>,
 ) -> io::Result<End> {
@@ -97,7 +97,11 @@ pub async fn run<S: Screen>(
 }
 
 /// Does what was asked for; says whether that was to leave.
-fn done<S: Screen>(screen: &mut S, outside: &mut dyn Outside, effect: Effect) -> io::Result<bool> {
+fn done<S: Screen>(
+    screen: &mut S,
+    outside: &mut (dyn Outside + Send),
+    effect: Effect,
+) -> io::Result<bool> {
     match effect {
         Effect::Quit => return Ok(true),
         Effect::Copy(text) => screen.copy(&text)?,

@@ -184,8 +184,8 @@ fn a_viewer_far_away_sees_it_and_the_terminal_comes_back_from_a_signal() {
     let token = server.reader("viewer", &["--actor", &actor, "--namespaces", "travel"]);
     let file = server.house.temp.path().join("viewer.token");
     std::fs::write(&file, token).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(&file, mode).unwrap();
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&file, private).unwrap();
     let more = format!(
         "O_kevin_001 --url {} --token-file {}",
         server.base,
@@ -203,19 +203,14 @@ fn a_viewer_far_away_sees_it_and_the_terminal_comes_back_from_a_signal() {
     let screen = tmux.shows("memory.get");
     assert!(!screen.contains("family"), "a viewer of travel: {screen}");
     tmux.shows("封存");
-    let pids = Command::new("pgrep")
-        .args(["-f", &format!("watch --lang zh {more}")])
-        .output();
-    let pids = text(&pids.unwrap().stdout);
-    // The shell that runs it has the same words; the newest process is the program.
-    let pid = pids.lines().last().unwrap();
-    assert!(
-        Command::new("kill")
-            .args(["-TERM", pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    let pane = tmux.run(&["display", "-p", "-t", "t", "#{pane_pid}"]);
+    let shell = text(&pane.stdout).trim().to_owned();
+    let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children"));
+    let children = children.unwrap();
+    let kill = Command::new("kill")
+        .args(["-TERM", children.trim()])
+        .status();
+    assert!(kill.unwrap().success());
     given_back(&tmux, "ended 0");
 }
 
