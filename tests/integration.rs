@@ -38,6 +38,7 @@ mod it {
     mod log_tamper;
     mod memory;
     mod monitoring;
+    mod observe;
     mod operations;
     mod picture;
     mod refusals;

@@ -4,7 +4,7 @@
 //! Both hosts are child processes that get a config file and nothing else. What they printed and
 //! what an auditor reads over HTTP is the evidence; `evidence` judges it and knows no network.
 
-mod evidence;
+pub(super) mod evidence;
 pub mod show;
 
 use std::path::Path;

@@ -14,6 +14,7 @@ pub mod listed;
 mod matrix;
 mod mcp;
 pub mod negative_auth;
+pub mod observe;
 pub mod outside;
 pub mod play;
 pub mod report;

@@ -1,5 +1,6 @@
 //! `agentkeys demo …`: the proofs that a person watches.
 
+mod observe;
 mod screen;
 
 use super::Ctx;
@@ -37,6 +38,7 @@ pub enum Which {
   agentkeys demo cross-rail
   agentkeys demo cross-rail --json
   agentkeys demo cross-rail --url https://mcp.example.com --kit ./kit
+  agentkeys demo cross-rail --observe O_kevin_001
 
 Without --url it starts a server of its own, in a folder that is gone afterwards.
 Rail 1 speaks as xiaozhi-server does; rail 2 is Ark's API, played by a stand-in with a
@@ -58,11 +60,18 @@ budget and memory are put back, also when it is interrupted.")]
 #[derive(Debug, Args)]
 pub struct Live {
     /// A server that runs already, with or without `/mcp`.
-    #[arg(long, value_name = "U", requires = "kit")]
+    #[arg(long, value_name = "U", requires = "means")]
     pub url: Option<String>,
     /// A kit made in that server's data folder with `agentkeys accept kit`.
-    #[arg(long, value_name = "DIR", requires = "url")]
+    #[arg(long, value_name = "DIR", requires = "url", group = "means")]
     pub kit: Option<PathBuf>,
+    /// Drive nothing: tick the steps when a real device and a real agent cause this actor's events,
+    /// here or on the server after --url.
+    #[arg(long, value_name = "A", conflicts_with_all = ["kit", "screenshot"])]
+    pub observe: Option<String>,
+    /// For --observe with --url: a viewer's or auditor's token, alone in a file of your own.
+    #[arg(long, value_name = "F", requires_all = ["url", "observe"], group = "means")]
+    pub token_file: Option<PathBuf>,
     /// A further certificate authority to trust, PEM.
     #[arg(long, value_name = "FILE", requires = "url")]
     pub ca_file: Option<PathBuf>,
@@ -194,6 +203,9 @@ impl Which {
 /// Runs `demo`; it ends early, with everything put back, when `stop` is cancelled.
 pub async fn run(cmd: DemoCmd, ctx: &Ctx, stop: CancellationToken) -> Result<(), Problem> {
     let live = cmd.proof.live();
+    if let Some(actor) = &live.observe {
+        return Box::pin(observe::run(&cmd.proof, actor, ctx, stop)).await;
+    }
     let (lang, out) = (live.lang(), ctx.out);
     let screen = live.screenshot.is_some() || (out.is_terminal() && !out.is_json());
     let proved = if screen && !live.plain {
@@ -263,6 +275,9 @@ mod tests {
             assert!(parse(&[]) && parse(&["--json"]));
             assert!(parse(&["--url", "http://h", "--kit", "k"]));
             assert!(!parse(&["--url", "http://h"]) && !parse(&["--kit", "k"]));
+            let far = ["--observe", "A", "--url", "http://h", "--token-file", "f"];
+            assert!(parse(&far) && parse(&far[..2]));
+            assert!(!parse(&far[..4]) && !parse(&far[2..]));
             assert!(parse(&["--lang", "zh"]) && !parse(&["--lang", "fr"]));
         }
     }

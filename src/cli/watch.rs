@@ -118,7 +118,7 @@ pub async fn run(cmd: WatchCmd, ctx: &Ctx) -> Result<(), Problem> {
 }
 
 /// What is known of an actor elsewhere before its first event: what it was called here.
-fn named(actor: &str, place: String) -> Subject {
+pub(super) fn named(actor: &str, place: String) -> Subject {
     let is_id = actor.parse::<crate::authority::identity::Omni>().is_ok();
     let (alias, actor_omni) = if is_id {
         (String::new(), actor.to_owned())

@@ -40,7 +40,10 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        ratatui::restore();
+        // A panic's hook has done it already; once more would put the cursor over its message.
+        if !std::thread::panicking() {
+            ratatui::restore();
+        }
     }
 }
 

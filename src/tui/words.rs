@@ -94,6 +94,7 @@ words! {
     ActTwo: "act 2", "第二幕";
     ActThree: "act 3", "第三幕";
     PuttingBack: "putting everything back …", "正在恢复原状……";
+    Observed: "every step was caused by the device and the agent themselves", "每一步都由真实设备与真实智能体触发";
     Running: "running", "进行中";
     Observing: "watching", "观察中";
     PressNext: "press n for", "按 n 开始";

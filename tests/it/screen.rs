@@ -257,8 +257,8 @@ fn off_a_terminal_it_is_the_tail_and_a_picture_needs_none() {
         "{svg}"
     );
     assert!(!svg.contains('\u{1b}'));
-    let wrong = run_in(&dir, &["watch", "nobody", "--json"]);
-    assert_eq!(wrong.status.code(), Some(2));
+    let wrong = run_in(&dir, &["watch", "nobody"]);
+    assert_eq!(wrong.status.code(), Some(1));
     let error = json_of_error(&wrong);
     assert_eq!(error["error"]["code"], "agentkeys.actor.not_found");
     let alone = json_of(&run_in(
@@ -270,7 +270,6 @@ fn off_a_terminal_it_is_the_tail_and_a_picture_needs_none() {
             "1",
             "--tool",
             "agentkeys.identity.whoami",
-            "--json",
         ],
     ));
     let mut child = Command::new(BIN)

@@ -35,9 +35,12 @@ pub(super) struct Evidence {
 impl Evidence {
     /// All assertions, in the order of the story.
     pub(super) fn judge(&self) -> Vec<Assertion> {
-        let whoami = self.row("xiaozhi", WHOAMI);
-        let put = self.row("xiaozhi", PUT);
-        let get = self.row("volcano-ark", GET);
+        let [first, second] = &self.vendors;
+        let rows = Rows {
+            actor_omni: &self.identity.actor_omni,
+            vendors: [first, second],
+            rows: &self.rows,
+        };
         let mut all = vec![
             self.who(),
             self.derived(),
@@ -47,18 +50,8 @@ impl Evidence {
             ),
             self.listed(),
             self.bytes(),
-            self.is_there("audit.rail1_whoami_row", &whoami),
-            self.is_there("audit.rail1_put_row", &put),
-            self.is_there("audit.rail2_get_row", &get),
-            self.one_actor(),
-            self.vendors(),
         ];
-        for (id, key) in [
-            ("audit.same_content_tag", "content_tag"),
-            ("audit.same_version", "version"),
-        ] {
-            all.push(same(id, key, put.as_ref().ok(), get.as_ref().ok()));
-        }
+        all.extend(rows.judge());
         let restored = call(&self.restored, "agentkeys_memory_put");
         if self.had {
             all.push(said("restore.put_back", restored));
@@ -71,28 +64,6 @@ impl Evidence {
             ));
         }
         all
-    }
-
-    /// The one accepted row of a rail for a tool.
-    fn row(&self, rail: &str, tool: &str) -> Result<&Event, String> {
-        let mut rows = self
-            .rows
-            .iter()
-            .filter(|r| r.text("rail") == Some(rail) && r.text("tool") == Some(tool));
-        match (rows.next(), rows.count()) {
-            (None, _) => Err("no such row".to_owned()),
-            (Some(row), 0) if row.text("verdict") == Some("accept") => Ok(row),
-            (Some(row), 0) => Err(format!("its verdict is {:?}", row.text("verdict"))),
-            (Some(_), more) => Err(format!("{} such rows", more + 1)),
-        }
-    }
-
-    fn is_there(&self, id: &'static str, row: &Result<&Event, String>) -> Assertion {
-        let got = match row {
-            Ok(row) => format!("seq {}, verdict accept", row.seq()),
-            Err(why) => format!("{why}, among {} rows of both rails", self.rows.len()),
-        };
-        assert(id, row.is_ok(), "exactly one row, verdict accept", got)
     }
 
     fn who(&self) -> Assertion {
@@ -179,9 +150,71 @@ impl Evidence {
         let holds = got.as_bytes() == self.line.as_bytes();
         assert(id, holds, self.line.as_str(), got)
     }
+}
+
+/// Both rails' rows and what must hold of them alone, whoever caused them.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::acceptance) struct Rows<'a> {
+    /// Whose they must be.
+    pub actor_omni: &'a str,
+    /// The vendors of rail 1 and rail 2.
+    pub vendors: [&'a str; 2],
+    /// The rows.
+    pub rows: &'a [Event],
+}
+
+impl Rows<'_> {
+    /// What must hold, in the order of the story.
+    pub(in crate::acceptance) fn judge(&self) -> Vec<Assertion> {
+        let mut all = vec![
+            self.is_there("audit.rail1_whoami_row", "xiaozhi", WHOAMI),
+            self.is_there("audit.rail1_put_row", "xiaozhi", PUT),
+            self.is_there("audit.rail2_get_row", "volcano-ark", GET),
+            self.one_actor(),
+            self.of_vendors(),
+        ];
+        let put = self.row("xiaozhi", PUT).ok();
+        let get = self.row("volcano-ark", GET).ok();
+        for (id, key) in [
+            ("audit.same_content_tag", "content_tag"),
+            ("audit.same_version", "version"),
+        ] {
+            all.push(same(id, key, put.as_ref(), get.as_ref()));
+        }
+        all
+    }
+
+    /// The one accepted row of a rail for a tool.
+    fn row(&self, rail: &str, tool: &str) -> Result<&Event, String> {
+        let mut rows = self
+            .rows
+            .iter()
+            .filter(|r| r.text("rail") == Some(rail) && r.text("tool") == Some(tool));
+        match (rows.next(), rows.count()) {
+            (None, _) => Err("no such row".to_owned()),
+            (Some(row), 0) if row.text("verdict") == Some("accept") => Ok(row),
+            (Some(row), 0) => Err(format!("its verdict is {:?}", row.text("verdict"))),
+            (Some(_), more) => Err(format!("{} such rows", more + 1)),
+        }
+    }
+
+    /// Whether there is exactly one.
+    pub(in crate::acceptance) fn is_there(
+        &self,
+        id: &'static str,
+        rail: &str,
+        tool: &str,
+    ) -> Assertion {
+        let row = self.row(rail, tool);
+        let got = match &row {
+            Ok(row) => format!("seq {}, verdict accept", row.seq()),
+            Err(why) => format!("{why}, among {} rows of both rails", self.rows.len()),
+        };
+        assert(id, row.is_ok(), "exactly one row, verdict accept", got)
+    }
 
     fn one_actor(&self) -> Assertion {
-        let wanted = self.identity.actor_omni.as_str();
+        let wanted = self.actor_omni;
         let other = self
             .rows
             .iter()
@@ -199,8 +232,8 @@ impl Evidence {
     }
 
     /// The rail comes from the token's vendor, never from what a client says.
-    fn vendors(&self) -> Assertion {
-        let [first, second] = &self.vendors;
+    fn of_vendors(&self) -> Assertion {
+        let [first, second] = self.vendors;
         let wrong = self.rows.iter().find(|r| match r.text("rail") {
             Some("xiaozhi") => r.text("vendor") != Some(first),
             Some("volcano-ark") => r.text("vendor") != Some(second),

@@ -169,6 +169,22 @@ impl Assertion {
     }
 }
 
+impl From<Assertion> for Step {
+    fn from(assertion: Assertion) -> Self {
+        Self {
+            id: assertion.id,
+            status: if assertion.holds {
+                Status::Passed
+            } else {
+                Status::Failed
+            },
+            ms: assertion.ms,
+            expected: assertion.expected,
+            got: assertion.got,
+        }
+    }
+}
+
 /// The steps so far, each told when it is over.
 pub(super) struct Steps<'a> {
     pub all: Vec<Step>,
@@ -201,18 +217,7 @@ impl<'a> Steps<'a> {
     }
 
     pub(super) fn judged(&mut self, assertion: Assertion) {
-        let status = if assertion.holds {
-            Status::Passed
-        } else {
-            Status::Failed
-        };
-        self.push(Step {
-            id: assertion.id,
-            status,
-            ms: assertion.ms,
-            expected: assertion.expected,
-            got: assertion.got,
-        });
+        self.push(assertion.into());
     }
 
     fn push(&mut self, step: Step) {

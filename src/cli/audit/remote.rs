@@ -188,11 +188,13 @@ impl Feed {
     }
 
     async fn newest(&mut self, to: &mut impl Sink, limit: u32) -> Result<(), End> {
-        let limit = limit.clamp(1, 1000).to_string();
-        let newest = [("newest", "true".to_owned()), ("limit", limit)];
+        let most = limit.clamp(1, 1000).to_string();
+        let newest = [("newest", "true".to_owned()), ("limit", most)];
         let response = self.get("/v1/audit/events", &self.filters, &newest).await?;
         let mut page = body(response).await?;
-        if let Value::Array(events) = page["events"].take() {
+        if let Value::Array(events) = page["events"].take()
+            && limit > 0
+        {
             for event in events {
                 to.event(event).await.map_err(End::Final)?;
             }
