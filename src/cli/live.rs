@@ -4,8 +4,10 @@ use super::Ctx;
 use super::audit::Log;
 use super::audit::remote::Feed;
 use super::audit::sink::Sink;
+use crate::authority::Authority;
 use crate::authority::ports::Clock as _;
 use crate::authority::sealed::{NotProved, tell_anchor};
+use crate::config::Audit;
 use crate::folder::system::SystemClock;
 use crate::folder::write_private;
 use crate::operate::text;
@@ -35,6 +37,9 @@ const ASK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5
 
 /// How often the log of this machine is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// What reading the log leaves in it.
+const OWN_READS: &str = "audit.read";
 
 /// How long a proof's feed may be cut without a word.
 const QUIET: Duration = Duration::from_secs(1);
@@ -68,14 +73,15 @@ impl ThemeName {
 /// A feed's way onto the screen.
 pub(super) struct ToScreen {
     news: mpsc::Sender<News>,
-    /// How long a cut is kept quiet: a proof's own server goes when the proof is over.
-    quiet: Duration,
+    /// It shows a proof: the proof's own reads of the log are left out, and that the feed is cut is
+    /// not told at once, since a server of its own goes when the proof is over.
+    of_a_proof: bool,
 }
 
 impl ToScreen {
     pub(super) const fn new(news: mpsc::Sender<News>) -> Self {
-        let quiet = Duration::ZERO;
-        Self { news, quiet }
+        let of_a_proof = false;
+        Self { news, of_a_proof }
     }
 
     async fn send(&self, news: News) -> Result<(), Problem> {
@@ -86,12 +92,15 @@ impl ToScreen {
 
 impl Sink for ToScreen {
     async fn event(&mut self, event: Value) -> Result<(), Problem> {
+        if self.of_a_proof && event["tool"] == OWN_READS {
+            return Ok(());
+        }
         self.send(News::Event(event)).await
     }
 
     async fn cut(&mut self, why: Option<&str>) -> Result<(), Problem> {
-        if why.is_some() {
-            tokio::time::sleep(self.quiet).await;
+        if self.of_a_proof && why.is_some() {
+            tokio::time::sleep(QUIET).await;
         }
         self.send(News::Cut(why.map(str::to_owned))).await
     }
@@ -281,20 +290,11 @@ pub(super) async fn from_folder(
     let state = async {
         let mut told = Seal::default();
         loop {
-            if let Some(signed) = authority.last_checkpoint().await? {
-                let mut answer = signed.to_json(None);
-                let anchored = authority.last_anchor().await?;
-                tell_anchor(
-                    &mut answer,
-                    config.audit.anchor.kind(),
-                    config.audit.batch_seconds,
-                    anchored.as_ref(),
-                );
-                let seal = seal(&answer);
-                if seal != told {
-                    told = seal.clone();
-                    to.send(News::Seal(seal)).await?;
-                }
+            if let Some(seal) = seal_here(authority, &config.audit).await?
+                && seal != told
+            {
+                told = seal.clone();
+                to.send(News::Seal(seal)).await?;
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -317,6 +317,27 @@ pub(super) async fn from_folder(
     }
 }
 
+/// How the log of this machine stands, once there is a checkpoint.
+pub(super) async fn seal_here(
+    authority: &Authority,
+    audit: &Audit,
+) -> Result<Option<Seal>, Problem> {
+    let Some(signed) = authority.last_checkpoint().await? else {
+        return Ok(None);
+    };
+    let mut answer = signed.to_json(None);
+    let anchored = authority.last_anchor().await?;
+    let (kind, every) = (audit.anchor.kind(), audit.batch_seconds);
+    tell_anchor(&mut answer, kind, every, anchored.as_ref());
+    Ok(Some(seal(&answer)))
+}
+
+/// How the log of a server elsewhere stands.
+pub(super) async fn seal_there(feed: &Feed) -> Result<Seal, Problem> {
+    let answer = feed.ask("/v1/audit/checkpoint", &[]).await?;
+    Ok(seal(&answer))
+}
+
 /// The same from a server elsewhere.
 pub(super) async fn from_server(
     feed: &mut Feed,
@@ -328,15 +349,14 @@ pub(super) async fn from_server(
     let asking = feed.clone();
     let mut events = ToScreen {
         news: news.clone(),
-        quiet: if of_a_proof { QUIET } else { Duration::ZERO },
+        of_a_proof,
     };
     let to = ToScreen::new(news);
     let state = async {
         loop {
             // No checkpoint yet, or no answer now: the feed itself says what is wrong.
             let mut wait = ASK.1;
-            if let Ok(answer) = asking.ask("/v1/audit/checkpoint", &[]).await {
-                let seal = seal(&answer);
+            if let Ok(seal) = seal_there(&asking).await {
                 let due = seal.at_ms + seal.every_ms + 1_000 - SystemClock::default().now_ms();
                 let due = Duration::from_millis(u64::try_from(due).unwrap_or(0));
                 wait = due.clamp(ASK.0, ASK.1);

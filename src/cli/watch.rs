@@ -3,7 +3,9 @@
 use super::Ctx;
 use super::audit::remote::{Elsewhere, Feed};
 use super::audit::{Filters, Log, tail};
-use super::live::{Desk, ThemeName, ToScreen, Wires, from_folder, from_server, show};
+use super::live::{
+    Desk, ThemeName, ToScreen, Wires, from_folder, from_server, seal_here, seal_there, show,
+};
 use crate::lang::Lang;
 use crate::problem::{Exit, Problem};
 use crate::tui::app::{App, News, Subject};
@@ -91,6 +93,10 @@ pub async fn run(cmd: WatchCmd, ctx: &Ctx) -> Result<(), Problem> {
         if let Some(file) = &cmd.screenshot {
             feed.tail(&mut ToScreen::new(news), cmd.limit.min(1_000), false)
                 .await?;
+            // A log without a checkpoint has a picture too.
+            if let Ok(seal) = seal_there(&feed).await {
+                app.take(News::Seal(seal));
+            }
             return picture(&mut app, &mut heard, now_ms, cmd.size, file);
         }
         let feeding = pin!(from_server(&mut feed, cmd.limit, news, asked, false));
@@ -109,6 +115,10 @@ pub async fn run(cmd: WatchCmd, ctx: &Ctx) -> Result<(), Problem> {
     if let Some(file) = &cmd.screenshot {
         log.newest(&mut ToScreen::new(news), cmd.limit.min(1_000))
             .await?;
+        let audit = ctx.config()?.audit;
+        if let Some(seal) = seal_here(&log.folder.authority, &audit).await? {
+            app.take(News::Seal(seal));
+        }
         return picture(&mut app, &mut heard, now_ms, cmd.size, file);
     }
     let feeding = pin!(from_folder(ctx, &log, cmd.limit, news, asked));

@@ -22,6 +22,10 @@ pub(super) const IMAGES: &[(&str, &[u8])] = &[
         "images/cross-rail.png",
         include_bytes!("../../../templates/listing/images/cross-rail.png"),
     ),
+    (
+        "images/three-acts.png",
+        include_bytes!("../../../templates/listing/images/three-acts.png"),
+    ),
 ];
 
 /// Width and height of a PNG, in pixels (PNG specification 1.2, §11.2.2).

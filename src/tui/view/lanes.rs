@@ -161,10 +161,15 @@ fn wide(app: &App, row: &Row, width: usize) -> Vec<Span<'static>> {
     let why = why(row);
     let head = format!(" {time} ");
     let tool = format!("{} · {} ", row.who, row.tool);
-    let used = head.width() + tool.width() + 2;
+    let about = match row.about.as_str() {
+        "" => String::new(),
+        about => format!("{about} "),
+    };
+    let used = head.width() + tool.width() + about.width() + 2;
     vec![
         Span::styled(head, theme.faint),
         Span::styled(tool, theme.lane(row.lane)),
+        Span::styled(about, theme.faint),
         Span::styled(row.verdict.glyph(), theme.verdict(row.verdict)),
         Span::styled(
             fit(&format!(" {why}"), width.saturating_sub(used - 1)),
