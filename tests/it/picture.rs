@@ -25,7 +25,9 @@ fn said(svg: &str) -> Vec<String> {
         let words = line
             .split_whitespace()
             .map(|w| if differs(w) { "#" } else { w });
-        words.collect::<Vec<_>>().join(" ")
+        // Microseconds are in pieces, since their letter is not ASCII.
+        let words = words.collect::<Vec<_>>().join(" ");
+        words.replace("# µ s", "#")
     };
     lines.values().map(plain).collect()
 }
