@@ -368,7 +368,7 @@ fn nothing_from_outside_reaches_the_cells_as_a_command() {
 }
 
 #[test]
-fn no_size_panics_and_every_line_is_as_wide_as_the_window() {
+fn no_size_and_no_width_of_a_character_panics() {
     let mut app = app();
     told(&mut app, story());
     app.play = Some(Play::new(

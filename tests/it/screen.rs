@@ -36,17 +36,10 @@ impl Tmux {
         let temp = tempfile::tempdir().unwrap();
         let tmux = Self { temp };
         let (columns, lines) = (size.0.to_string(), size.1.to_string());
-        let out = tmux.run(&[
-            "new-session",
-            "-d",
-            "-x",
-            &columns,
-            "-y",
-            &lines,
-            "-s",
-            "t",
-            command,
-        ]);
+        let here = tmux.temp.path().to_str().unwrap().to_owned();
+        let session = ["new-session", "-d", "-s", "t", "-c", &here];
+        let size = ["-x", &columns, "-y", &lines, command];
+        let out = tmux.run(&[session.as_slice(), &size].concat());
         assert!(out.status.success(), "{}", text(&out.stderr));
         tmux
     }
@@ -155,6 +148,14 @@ fn events_are_seen_as_they_happen_and_keys_work() {
     tmux.until("the filter", |screen| {
         screen.contains("/tool:memory.put") && !screen.contains("memory.get ")
     });
+    tmux.keys(&["e"]);
+    let told = tmux.shows("written to agentkeys-events-");
+    let name = told
+        .split_whitespace()
+        .find(|w| w.starts_with("agentkeys-events-"));
+    let exported = std::fs::read_to_string(tmux.temp.path().join(name.unwrap())).unwrap();
+    let event: serde_json::Value = serde_json::from_str(&exported).unwrap();
+    assert_eq!(event["tool"], "agentkeys.memory.put");
     tmux.keys(&["Escape"]);
     tmux.keys(&["?"]);
     tmux.shows("start the next act");
@@ -212,6 +213,35 @@ fn a_viewer_far_away_sees_it_and_the_terminal_comes_back_from_a_signal() {
         .status();
     assert!(kill.unwrap().success());
     given_back(&tmux, "ended 0");
+}
+
+#[test]
+#[ignore = "needs what tests/sdk/install installs"]
+fn a_key_starts_each_act_and_leaving_puts_everything_back() {
+    let demo = |more: &str| then_tell(&format!("{BIN} demo three-acts {more}"));
+    let tmux = Tmux::start((120, 40), &demo("--lang en"));
+    let screen = tmux.shows("press n for act 2");
+    assert!(
+        screen.contains("5/18") && screen.contains("namespace_not_allowed"),
+        "{screen}"
+    );
+    tmux.keys(&["n"]);
+    let screen = tmux.shows("press n for act 3");
+    assert!(screen.contains("cap=500, requested=600"), "{screen}");
+    tmux.keys(&["n"]);
+    let screen = tmux.shows("18/18 proved");
+    assert!(screen.contains("actor.ungrant"), "{screen}");
+    assert!(
+        !screen.contains("audit.read"),
+        "its own reads are not shown: {screen}"
+    );
+    tmux.keys(&["q"]);
+    given_back(&tmux, "ended 0");
+    let tmux = Tmux::start((100, 30), &demo("--lang zh"));
+    tmux.shows("按 n 开始 第二幕");
+    tmux.keys(&["q"]);
+    tmux.shows("正在恢复原状");
+    given_back(&tmux, "ended 130");
 }
 
 /// Takes the terminal and panics; run by the test below, in a terminal.
