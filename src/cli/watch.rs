@@ -8,7 +8,8 @@ use super::live::{
 };
 use crate::lang::Lang;
 use crate::problem::{Exit, Problem};
-use crate::tui::app::{App, News, Subject};
+use crate::tui::app::App;
+use crate::tui::news::{News, Subject};
 use crate::tui::run::Outside as _;
 use crate::tui::screen::{Page, Screen as _};
 use crate::tui::svg;

@@ -3,7 +3,8 @@
 
 use super::filter::{self, Filter, MOST, NotUnderstood};
 use super::keys::{self, Action};
-use super::play::{Play, Scene};
+use super::news::{Effect, News, Proof, Seal, Subject};
+use super::play::Play;
 use super::row::{Lane, Row};
 use super::theme::Theme;
 use super::words::Word;
@@ -20,103 +21,6 @@ pub const MOST_ROWS: usize = 10_000;
 
 /// How long a message stands at the foot.
 const TOAST_MS: i64 = 4_000;
-
-/// Whose events these are, and where from.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Subject {
-    /// Its registered name, or nothing.
-    pub alias: String,
-    /// Its id.
-    pub actor_omni: String,
-    /// The server or the folder.
-    pub place: String,
-}
-
-/// What of the log is sealed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Seal {
-    /// How many events the newest checkpoint covers; none before the first.
-    pub size: Option<u64>,
-    /// The beginning of its root, hexadecimal.
-    pub root: String,
-    /// When it was signed.
-    pub at_ms: i64,
-    /// Where checkpoints go besides.
-    pub chain: Chain,
-    /// How often one is made, milliseconds; 0 where that is not told.
-    pub every_ms: i64,
-}
-
-/// Where checkpoints go.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Chain {
-    /// Nowhere.
-    #[default]
-    None,
-    /// To a file.
-    File,
-    /// To a chain, where this many events are covered.
-    Evm(Option<u64>),
-}
-
-/// What is known of an event's proof.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Proof {
-    /// Asked for.
-    Coming,
-    /// No checkpoint covers it yet.
-    Soon,
-    /// It verified here: the tree's size, its root, the hashes on the way.
-    Holds {
-        /// Events in the tree.
-        size: u64,
-        /// Its root, hexadecimal.
-        root: String,
-        /// Hashes on the way.
-        hashes: usize,
-    },
-    /// It did not, or could not be had.
-    Fails(String),
-}
-
-/// What comes in from outside.
-#[derive(Debug, Clone)]
-pub enum News {
-    /// An event of the log.
-    Event(Value),
-    /// What of the log is sealed.
-    Seal(Seal),
-    /// The proof of the event at a place.
-    Proof(u64, Proof),
-    /// The feed is cut, for this reason; or it runs again.
-    Cut(Option<String>),
-    /// Whose events these are, once a proof knows.
-    Subject(Subject),
-    /// What a proof tells.
-    Scene(Scene),
-    /// Something was written, or not.
-    Written(Result<String, String>),
-}
-
-/// What has to be done outside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
-    /// Leave.
-    Quit,
-    /// Go on with the proof.
-    Next,
-    /// Get the proof of an event.
-    Prove {
-        /// Its place.
-        seq: u64,
-        /// Its id.
-        event_id: String,
-    },
-    /// Write this to a new file.
-    Export(String),
-    /// Hand this to the terminal's clipboard.
-    Copy(String),
-}
 
 /// What the keys do at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::tui::news::Chain;
+use crate::tui::play::Scene;
 use crate::tui::screen::{Page, Screen as _};
 use crate::tui::theme::{DARK, MONO};
 use serde_json::json;

@@ -8,6 +8,7 @@
 pub mod app;
 pub mod filter;
 pub mod keys;
+pub mod news;
 pub mod play;
 pub mod prove;
 pub mod row;

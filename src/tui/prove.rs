@@ -1,6 +1,6 @@
 //! Whether a proof proves: the way from an event's leaf to the root, and the signature under it.
 
-use super::app::Proof;
+use super::news::Proof;
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::note::{SignedNote, VerifierKey};
 use crate::audit::tree::{Hash, verify_inclusion};

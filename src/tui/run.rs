@@ -1,7 +1,8 @@
 //! The loop: keys, news and time go into the app, what it asks for is done, and when something looks
 //! different it is drawn, at most thirty times a second.
 
-use super::app::{App, Effect, News};
+use super::app::App;
+use super::news::{Effect, News};
 use super::screen::Screen;
 use futures_util::{Stream, StreamExt as _};
 use ratatui::crossterm::event::{Event, KeyEventKind};

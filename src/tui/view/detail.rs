@@ -4,7 +4,8 @@
 use super::{fit, pad};
 use crate::operate::text;
 use crate::text::clean_to;
-use crate::tui::app::{App, Proof};
+use crate::tui::app::App;
+use crate::tui::news::Proof;
 use crate::tui::words::Word;
 use ratatui::Frame;
 use ratatui::layout::Rect;

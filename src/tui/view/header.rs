@@ -6,7 +6,8 @@
 //! ```
 
 use super::{fit, grouped, span};
-use crate::tui::app::{App, Chain};
+use crate::tui::app::App;
+use crate::tui::news::Chain;
 use crate::tui::row::Lane;
 use crate::tui::words::Word;
 use ratatui::Frame;
