@@ -169,7 +169,7 @@ impl Observer {
         Rows {
             actor_omni: &self.actor_omni,
             vendors: [vendor("xiaozhi"), vendor("volcano-ark")],
-            rows,
+            all: rows,
         }
     }
 

@@ -39,7 +39,7 @@ impl Evidence {
         let rows = Rows {
             actor_omni: &self.identity.actor_omni,
             vendors: [first, second],
-            rows: &self.rows,
+            all: &self.rows,
         };
         let mut all = vec![
             self.who(),
@@ -160,7 +160,7 @@ pub(in crate::acceptance) struct Rows<'a> {
     /// The vendors of rail 1 and rail 2.
     pub vendors: [&'a str; 2],
     /// The rows.
-    pub rows: &'a [Event],
+    pub all: &'a [Event],
 }
 
 impl Rows<'_> {
@@ -187,7 +187,7 @@ impl Rows<'_> {
     /// The one accepted row of a rail for a tool.
     fn row(&self, rail: &str, tool: &str) -> Result<&Event, String> {
         let mut rows = self
-            .rows
+            .all
             .iter()
             .filter(|r| r.text("rail") == Some(rail) && r.text("tool") == Some(tool));
         match (rows.next(), rows.count()) {
@@ -208,7 +208,7 @@ impl Rows<'_> {
         let row = self.row(rail, tool);
         let got = match &row {
             Ok(row) => format!("seq {}, verdict accept", row.seq()),
-            Err(why) => format!("{why}, among {} rows of both rails", self.rows.len()),
+            Err(why) => format!("{why}, among {} rows of both rails", self.all.len()),
         };
         assert(id, row.is_ok(), "exactly one row, verdict accept", got)
     }
@@ -216,7 +216,7 @@ impl Rows<'_> {
     fn one_actor(&self) -> Assertion {
         let wanted = self.actor_omni;
         let other = self
-            .rows
+            .all
             .iter()
             .find(|r| r.text("actor_omni") != Some(wanted));
         let got = match other {
@@ -225,7 +225,7 @@ impl Rows<'_> {
         };
         assert(
             "audit.same_actor_omni",
-            other.is_none() && !self.rows.is_empty(),
+            other.is_none() && !self.all.is_empty(),
             wanted,
             got,
         )
@@ -234,7 +234,7 @@ impl Rows<'_> {
     /// The rail comes from the token's vendor, never from what a client says.
     fn of_vendors(&self) -> Assertion {
         let [first, second] = self.vendors;
-        let wrong = self.rows.iter().find(|r| match r.text("rail") {
+        let wrong = self.all.iter().find(|r| match r.text("rail") {
             Some("xiaozhi") => r.text("vendor") != Some(first),
             Some("volcano-ark") => r.text("vendor") != Some(second),
             _ => true,

@@ -51,7 +51,7 @@ pub(super) async fn run(
         mut heard,
         asked,
     } = wires;
-    let fed = async {
+    let bringing = async {
         match source {
             Source::Folder(log) => from_folder(ctx, &log, 0, feed, asked).await,
             Source::Server(mut of) => from_server(&mut of, 0, feed, asked, false).await,
@@ -71,7 +71,7 @@ pub(super) async fn run(
         let told = on_the_screen(&mut observer, from, news, live.lang());
         let work = async {
             tokio::select! {
-                ended = fed => ended,
+                ended = bringing => ended,
                 () = told => Ok(()),
             }
         };
@@ -81,7 +81,7 @@ pub(super) async fn run(
         tokio::select! {
             // The feed first: what is said to be waited for must not be missed.
             biased;
-            ended = fed => ended?,
+            ended = bringing => ended?,
             told = in_lines(&mut observer, from, ctx, live.lang()) => told?,
             () = stop.cancelled() => {}
         }
