@@ -219,6 +219,16 @@ impl Authority {
         event.map(|e| e.seq).ok_or(NotProved::NotThere)
     }
 
+    /// The bytes of an event, if a reader may see it and it was not pruned.
+    pub async fn envelope(
+        &self,
+        reading: &Reading,
+        event_id: &str,
+    ) -> Result<Option<Vec<u8>>, Refusal> {
+        let event = self.ledger().event(reading.reach(), event_id).await;
+        Ok(event.map_err(unavailable)?.map(|event| event.envelope))
+    }
+
     /// Whether a reader may see the event at a place: one who sees all may see each.
     pub async fn may_see(&self, reading: &Reading, seq: u64) -> Result<bool, Refusal> {
         if reading.sees_all() {

@@ -339,6 +339,12 @@ impl Log {
         Ok((field("alias"), field("actor_omni")))
     }
 
+    /// The bytes of an event, if they are still there.
+    pub(super) async fn envelope(&self, event_id: &str) -> Result<Option<Vec<u8>>, Problem> {
+        let found = self.authority().envelope(&self.reading, event_id).await?;
+        Ok(found)
+    }
+
     fn lines(&self) -> Lines {
         Lines { out: self.out }
     }

@@ -227,7 +227,7 @@ async fn told_to_end() {
     }
 }
 
-fn broken(error: &io::Error) -> Problem {
+pub(super) fn broken(error: &io::Error) -> Problem {
     Problem::new(
         Exit::Failed,
         "agentkeys.terminal.unusable",
@@ -301,9 +301,13 @@ pub(super) async fn from_folder(
         }
     };
     let proofs = async {
-        while let Some((seq, _)) = asked.recv().await {
+        while let Some((seq, event_id)) = asked.recv().await {
             let proof = match authority.inclusion(seq, None).await {
-                Ok(answer) => prove::check(seq, &answer, &authority.log_key().await?),
+                Ok(answer) => {
+                    let envelope = log.envelope(&event_id).await?;
+                    let keys = authority.log_key().await?;
+                    prove::check(seq, &answer, &keys, envelope.as_deref())
+                }
                 Err(NotProved::Refused(refusal)) => return Err(refusal.into()),
                 Err(NotProved::NotSealed | NotProved::NotThere) => Proof::Soon,
             };
@@ -367,14 +371,19 @@ pub(super) async fn from_server(
         }
     };
     let proofs = async {
+        // The keys that were published first: a server that changes them later is not believed.
+        let mut keys = None;
         while let Some((seq, event_id)) = asked.recv().await {
-            let answer = asking
-                .ask("/v1/audit/proof", &[("event_id", event_id)])
-                .await;
-            let keys = asking.ask("/.well-known/agentkeys/log-key", &[]).await;
-            let proof = match (answer, keys) {
-                (Ok(answer), Ok(keys)) => prove::check(seq, &answer, &keys),
-                (Err(problem), _) | (_, Err(problem)) => Proof::Fails(problem.cause),
+            if keys.is_none() {
+                let published = asking.ask("/.well-known/agentkeys/log-key", &[]).await;
+                keys = published.ok();
+            }
+            let of = [("event_id", event_id)];
+            let answer = asking.ask("/v1/audit/proof/inclusion", &of).await;
+            let proof = match (answer, &keys) {
+                (Ok(answer), Some(keys)) => prove::check(seq, &answer, keys, None),
+                (Err(problem), _) => Proof::Unknown(problem.cause),
+                (_, None) => Proof::Unknown("its keys could not be read".to_owned()),
             };
             to.send(News::Proof(seq, proof)).await?;
         }

@@ -4,10 +4,11 @@ use super::Ctx;
 use super::audit::remote::{Elsewhere, Feed};
 use super::audit::{Filters, Log, tail};
 use super::live::{
-    Desk, ThemeName, ToScreen, Wires, from_folder, from_server, seal_here, seal_there, show,
+    Desk, ThemeName, ToScreen, Wires, broken, from_folder, from_server, seal_here, seal_there, show,
 };
+use crate::folder::replace_private;
 use crate::lang::Lang;
-use crate::problem::{Exit, Problem};
+use crate::problem::Problem;
 use crate::tui::app::App;
 use crate::tui::news::{News, Subject};
 use crate::tui::run::Outside as _;
@@ -62,6 +63,9 @@ pub(super) fn size(text: &str) -> Result<(u16, u16), String> {
     }
 }
 
+/// Looking at the log leaves rows in it; `Esc` shows them.
+const OWN_READS: &str = "!tool:audit.read";
+
 /// Runs `watch`.
 pub async fn run(cmd: WatchCmd, ctx: &Ctx) -> Result<(), Problem> {
     let filters = Filters {
@@ -87,7 +91,8 @@ pub async fn run(cmd: WatchCmd, ctx: &Ctx) -> Result<(), Problem> {
         cmd.lang.unwrap_or_else(Lang::of_environment),
         TimeZone::system(),
         now_ms,
-    );
+    )
+    .filtered(OWN_READS);
     if let Some(url) = &cmd.elsewhere.url {
         let mut feed = Feed::open(&cmd.elsewhere, url, &filters)?;
         app.subject = named(&cmd.actor, feed.place());
@@ -156,15 +161,7 @@ pub(super) fn picture(
     }
     app.tick(now_ms);
     let mut page = Page::new(columns, lines);
-    let drawn = page.draw(app);
-    let written =
-        drawn.and_then(|()| std::fs::write(file, svg::picture(page.buffer(), &app.theme)));
-    written.map_err(|e| {
-        Problem::new(
-            Exit::Failed,
-            "agentkeys.file.unwritable",
-            format!("{} cannot be written: {e}", file.display()),
-            "name a file in a folder that is there and that this user may write",
-        )
-    })
+    page.draw(app).map_err(|e| broken(&e))?;
+    let svg = svg::picture(page.buffer(), &app.theme);
+    replace_private(file, svg.as_bytes())
 }

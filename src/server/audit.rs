@@ -111,15 +111,19 @@ impl FromRequestParts<Arc<App>> for Asking {
 pub(super) struct Reader {
     principal: Principal,
     pub(super) reading: Reading,
+    /// The one it asked about, if it did.
+    actor: Option<Omni>,
     /// A feed's, held as long as it is open.
     _seat: Option<Seat>,
 }
 
 impl Asking {
     /// Lets a reader in and puts the read on record: one about all actors, or about one.
+    /// Whom a name is of is looked up only for somebody who was let in, and one that nobody has is
+    /// refused as one that this reader may not see.
     pub(super) async fn enter(
         self,
-        actor: Result<Option<Omni>, Cause>,
+        named: Result<Option<&str>, Cause>,
         feed: bool,
     ) -> Result<Reader, Refusal> {
         let authority = &self.app.authority;
@@ -129,7 +133,7 @@ impl Asking {
             actor: Header::Absent,
             argument: None,
             asked: "audit.read",
-            found: found.map(|(cause, _)| cause).or(actor.err()),
+            found: found.map(|(cause, _)| cause).or(named.err()),
             seen: found.map(|(_, seen)| seen),
             source: &self.visit.source,
             protocol: "http",
@@ -137,9 +141,22 @@ impl Asking {
         };
         let admitted = authority.admit(&knock, Wants::Reader).await;
         let principal = admitted.map_err(|turned| turned.refusal)?;
-        let actor = actor?;
-        let reading = match authority.reading(&principal, actor).await {
-            Ok(reading) => reading,
+        let actor = match named? {
+            None => Ok(None),
+            Some(name) => {
+                let known = authority.omni_of(name).await?;
+                known.map(Some).ok_or(Cause::ActorForbidden.into())
+            }
+        };
+        let read = match actor {
+            Ok(actor) => authority
+                .reading(&principal, actor)
+                .await
+                .map(|r| (r, actor)),
+            Err(unknown) => Err(unknown),
+        };
+        let (reading, actor) = match read {
+            Ok(read) => read,
             Err(refusal) => return Err(authority.refuse_read(&principal, refusal).await),
         };
         let seat = if feed {
@@ -160,6 +177,7 @@ impl Asking {
         Ok(Reader {
             principal,
             reading,
+            actor,
             _seat: seat,
         })
     }
@@ -175,20 +193,13 @@ impl Asking {
             (Ok(Query(filters)), Ok(resumed)) => Ok((filters, resumed)),
             _ => Err(Cause::RequestMalformed),
         };
-        // A name that nobody has is refused as one that the reader may not see.
-        let actor = match asked {
-            Ok((filters, _)) => match &filters.actor {
-                None => Ok(None),
-                Some(name) => {
-                    let omni = self.app.authority.omni_of(name).await?;
-                    omni.map(Some).ok_or(Cause::ActorForbidden)
-                }
-            },
-            Err(cause) => Err(cause),
+        let named = match &asked {
+            Ok((filters, _)) => Ok(filters.actor.as_deref()),
+            Err(cause) => Err(*cause),
         };
-        let reader = self.enter(actor, feed).await?;
+        let reader = self.enter(named, feed).await?;
         let (filters, resumed) = asked?;
-        let mut filter = filters.to_filter(actor?);
+        let mut filter = filters.to_filter(reader.actor);
         filter.from_seq = resumed.or(filter.from_seq);
         Ok((reader, filter))
     }

@@ -19,6 +19,9 @@ use std::collections::{HashMap, VecDeque};
 /// Events that are kept; older ones are let go, and counted.
 pub const MOST_ROWS: usize = 10_000;
 
+/// And so many bytes of them, whatever a server elsewhere sends.
+const MOST_BYTES: usize = 64 << 20;
+
 /// How long a message stands at the foot.
 const TOAST_MS: i64 = 4_000;
 
@@ -68,6 +71,8 @@ pub struct App {
     /// Why no events come in.
     pub cut: Option<String>,
     rows: VecDeque<Row>,
+    /// Of all rows together.
+    bytes: usize,
     dropped: u64,
     /// Places of the rows that the filter lets through, in order.
     shown: VecDeque<u64>,
@@ -101,6 +106,7 @@ impl App {
             detail: false,
             cut: None,
             rows: VecDeque::new(),
+            bytes: 0,
             dropped: 0,
             shown: VecDeque::new(),
             contents: HashMap::new(),
@@ -116,6 +122,15 @@ impl App {
             now_ms,
             sight: Cell::new((0, 1)),
         }
+    }
+
+    /// The same, with a filter as if it had been typed; one that is not understood is none.
+    #[must_use]
+    pub fn filtered(mut self, text: &str) -> Self {
+        if let Ok(filter) = Filter::parse(text) {
+            self.set_filter(filter, text.to_owned());
+        }
+        self
     }
 
     /// A word in the reader's language.
@@ -197,10 +212,12 @@ impl App {
         if self.filter.admits(&row, self.now_ms) {
             self.shown.push_back(row.seq);
         }
+        self.bytes += row.json.len();
         self.rows.push_back(row);
-        if self.rows.len() > MOST_ROWS
+        while (self.rows.len() > MOST_ROWS || self.bytes > MOST_BYTES)
             && let Some(old) = self.rows.pop_front()
         {
+            self.bytes -= old.json.len();
             self.dropped += 1;
             self.unlink(&old);
             if self.shown.front() == Some(&old.seq) {

@@ -142,6 +142,7 @@ fn screens_at_four_sizes() {
         let event_id = format!("evt_{:032x}", 12);
         assert_eq!(effects, [Effect::Prove { seq: 12, event_id }]);
         let proof = Proof::Holds {
+            whole: true,
             size: 15,
             root: "3f2a91bc77".repeat(6),
             hashes: 4,

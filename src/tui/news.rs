@@ -48,8 +48,11 @@ pub enum Proof {
     Coming,
     /// No checkpoint covers it yet.
     Soon,
-    /// It verified here: the tree's size, its root, the hashes on the way.
+    /// The way to the signed root verified here.
     Holds {
+        /// What was proved is this very event, byte for byte. Otherwise it is a row at its place: who
+        /// shows only what a reader may see does not show its bytes.
+        whole: bool,
         /// Events in the tree.
         size: u64,
         /// Its root, hexadecimal.
@@ -57,8 +60,10 @@ pub enum Proof {
         /// Hashes on the way.
         hashes: usize,
     },
-    /// It did not, or could not be had.
+    /// It does not verify.
     Fails(String),
+    /// It could not be had.
+    Unknown(String),
 }
 
 /// What comes in from outside.

@@ -3,19 +3,25 @@
 use super::news::Proof;
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::note::{SignedNote, VerifierKey};
-use crate::audit::tree::{Hash, verify_inclusion};
+use crate::audit::tree::{Hash, leaf_hash, verify_inclusion};
 use crate::operate::text;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-/// Checks the answer of `/v1/audit/proof` for the event at a place, under the keys that
-/// `/.well-known/agentkeys/log-key` publishes.
-pub fn check(seq: u64, answer: &Value, keys: &Value) -> Proof {
-    proved(seq, answer, keys).unwrap_or_else(|why| Proof::Fails(why.to_owned()))
+/// Checks the answer of `/v1/audit/proof/inclusion` for the event at a place, under the keys that
+/// `/.well-known/agentkeys/log-key` published when they were first asked for. With the event's own
+/// bytes it is that event which is proved; without, that there is a row at its place.
+pub fn check(seq: u64, answer: &Value, keys: &Value, envelope: Option<&[u8]>) -> Proof {
+    proved(seq, answer, keys, envelope).unwrap_or_else(|why| Proof::Fails(why.to_owned()))
 }
 
-fn proved(seq: u64, answer: &Value, keys: &Value) -> Result<Proof, &'static str> {
+fn proved(
+    seq: u64,
+    answer: &Value,
+    keys: &Value,
+    envelope: Option<&[u8]>,
+) -> Result<Proof, &'static str> {
     let known: Vec<VerifierKey> = keys["keys"]
         .as_array()
         .into_iter()
@@ -30,6 +36,9 @@ fn proved(seq: u64, answer: &Value, keys: &Value) -> Result<Proof, &'static str>
         return Err("its checkpoint is not signed by the log's key");
     }
     let leaf = hash(text(answer, "leaf_hash")).ok_or("it has no leaf")?;
+    if envelope.is_some_and(|bytes| leaf_hash(bytes) != leaf) {
+        return Err("it is of another event");
+    }
     let way = answer["proof"]
         .as_array()
         .ok_or("it has no way to the root")?;
@@ -38,6 +47,7 @@ fn proved(seq: u64, answer: &Value, keys: &Value) -> Result<Proof, &'static str>
     verify_inclusion(&leaf, seq, checkpoint.size(), &way, checkpoint.root())
         .map_err(|_| "it does not lead to the signed root")?;
     Ok(Proof::Holds {
+        whole: envelope.is_some(),
         size: checkpoint.size(),
         root: hex::encode(checkpoint.root()),
         hashes: way.len(),

@@ -85,6 +85,8 @@ words! {
     NoObject: "none touched", "未涉及";
     NoBinding: "none", "无";
     Proved: "in the signed tree, checked here", "在已签名的树中，本机已验证";
+    ProvedThere: "a row at this place is in the signed tree; its text is the server's word", "该位置的记录在已签名的树中；其文字以服务器所述为准";
+    NoProof: "could not be asked for", "无法取得";
     NotProved: "does not verify", "验证不通过";
     ProofSoon: "not sealed yet: it comes with the next checkpoint", "尚未封存，下个检查点后可证明";
     ProofComing: "asking …", "查询中……";

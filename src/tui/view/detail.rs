@@ -159,11 +159,24 @@ fn proof(app: &App) -> Fact {
     let (words, style) = match app.proof() {
         None | Some(Proof::Coming) => (app.say(Word::ProofComing).to_owned(), theme.faint),
         Some(Proof::Soon) => (app.say(Word::ProofSoon).to_owned(), theme.faint),
-        Some(Proof::Holds { size, root, hashes }) => {
+        Some(Proof::Holds {
+            whole,
+            size,
+            root,
+            hashes,
+        }) => {
             let root = root.get(..16).unwrap_or(root);
-            let words = app.say(Word::Proved);
+            let words = app.say(if *whole {
+                Word::Proved
+            } else {
+                Word::ProvedThere
+            });
             let words = format!("✓ {words} · {size} · {root}… · {hashes} hashes");
             (words, theme.good)
+        }
+        Some(Proof::Unknown(why)) => {
+            let words = format!("{}: {}", app.say(Word::NoProof), clean_to(why, 120));
+            (words, theme.warn)
         }
         Some(Proof::Fails(why)) => {
             let words = format!("✗ {}: {}", app.say(Word::NotProved), clean_to(why, 120));

@@ -126,7 +126,9 @@ fn log(app: &App, room: usize) -> String {
         format!("{} {}", app.say(Word::Sealed), since(app, seal.at_ms)),
     ];
     let mut text = String::new();
-    for fact in facts {
+    // A server may not tell when it signed.
+    let told = if seal.at_ms > 0 { 4 } else { 3 };
+    for fact in facts.into_iter().take(told) {
         let gap = if text.is_empty() { "" } else { " · " };
         if text.width() + gap.width() + fact.width() > room {
             break;
