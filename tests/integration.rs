@@ -19,6 +19,7 @@ mod it {
     mod audit_feed;
     mod backup;
     mod bad_input;
+    mod broken;
     mod budgets;
     mod caps;
     mod clock;

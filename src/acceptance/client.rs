@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, Url};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
@@ -70,6 +70,14 @@ impl Reply {
     /// The stable code of a refusal.
     pub fn code(&self) -> &str {
         self.text("/error/data/code").unwrap_or_default()
+    }
+
+    /// How long to wait where the bound on calls was met; nothing where another answer came, or one
+    /// that wants to be waited for too long.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let after = self.headers.get("retry-after")?.to_str().ok()?;
+        let left = Duration::from_secs(after.parse().ok()?);
+        (self.status == 429 && left <= DEADLINE).then_some(left)
     }
 
     /// In one line for a report.
@@ -141,6 +149,19 @@ impl Client {
             .await
     }
 
+    /// A request with exactly these headers, no `content-type` unless it is among them; with the
+    /// answer's body as it came.
+    pub async fn bare(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &Headers,
+        body: Vec<u8>,
+    ) -> Result<(Reply, Vec<u8>), AcceptError> {
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        self.whole(request.body(body), headers).await
+    }
+
     /// Opens an answer that goes on, for as long as `longest`.
     pub async fn stream(
         &self,
@@ -188,6 +209,14 @@ impl Client {
         request: reqwest::RequestBuilder,
         headers: &Headers,
     ) -> Result<Reply, AcceptError> {
+        Ok(self.whole(request, headers).await?.0)
+    }
+
+    async fn whole(
+        &self,
+        request: reqwest::RequestBuilder,
+        headers: &Headers,
+    ) -> Result<(Reply, Vec<u8>), AcceptError> {
         let lost = |e: reqwest::Error| self.lost(&e);
         let mut answer = self.execute(request, headers).await?;
         let mut body = Vec::new();
@@ -207,11 +236,12 @@ impl Client {
         } else {
             serde_json::from_slice(&body).unwrap_or_default()
         };
-        Ok(Reply {
+        let reply = Reply {
             status: answer.status().as_u16(),
             headers,
             json,
-        })
+        };
+        Ok((reply, body))
     }
 }
 

@@ -8,12 +8,13 @@ pub(super) mod evidence;
 pub mod show;
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::client::Client;
 use super::events::Log;
-use super::play::children::{Agentkeys, Scratch};
+use super::play::children::{Agentkeys, Folder, Listening, Scratch};
 use super::play::rail_one::{self, unwired};
 use super::play::stage::Stage;
 use super::play::{self, Against, Audience, Identity, Lines, Progress, Step, Steps, call};
@@ -22,12 +23,16 @@ use super::{AcceptError, Trust, random};
 use crate::digest::sha256;
 use crate::publish::listing::{self, Listing};
 use crate::publish::wire;
+use crate::secret::Secret;
 use evidence::{Evidence, tail};
 
 /// The suite's name.
 pub const SUITE: &str = "cross-rail";
 const FIX: &str =
     "read both rails' rows above; `agentkeys rails …` drives each rail by hand with the same files";
+
+/// A model may think for long, and `rails ark` itself gives up before.
+const THINKING: Duration = Duration::from_mins(4);
 
 /// Every step's id, in the order of the story.
 pub const STEPS: [&str; 18] = [
@@ -51,6 +56,25 @@ pub const STEPS: [&str; 18] = [
     "restore.put_back",
 ];
 
+/// Where Ark itself is (`formats/ark.md` §2.1).
+pub const ARK_URL: &str = "https://ark.cn-beijing.volces.com/api/v3";
+
+/// Who answers on the second rail.
+#[derive(Debug, Clone)]
+pub enum Ark {
+    /// A stand-in of our own with a scripted model.
+    StandIn,
+    /// Whoever is at a base URL: Ark itself, or a stand-in that plays it. The same client asks either.
+    Live {
+        /// Such as [`ARK_URL`].
+        base_url: String,
+        /// An API key of an account there.
+        key: Secret<String>,
+        /// A model with MCP, or an endpoint's id; what the fixture names when there is none.
+        model: Option<String>,
+    },
+}
+
 /// Everything a run showed.
 #[derive(Debug, Clone)]
 pub struct Proof {
@@ -69,7 +93,11 @@ pub struct Proof {
 }
 
 /// Runs the proof, and puts the memory back also when it ends early.
-pub async fn run(against: Against<'_>, audience: Audience<'_>) -> Result<Proof, AcceptError> {
+pub async fn run(
+    against: Against<'_>,
+    ark: &Ark,
+    audience: Audience<'_>,
+) -> Result<Proof, AcceptError> {
     let mut steps = Steps::new(audience);
     let scratch = Scratch::new()?;
     let agentkeys = Agentkeys::find()?;
@@ -85,6 +113,7 @@ pub async fn run(against: Against<'_>, audience: Audience<'_>) -> Result<Proof, 
         stage: &stage,
         agentkeys: &agentkeys,
         scratch: &scratch,
+        ark,
         audience,
     };
     let evidence = run.collect(&mut steps, &mut log).await?;
@@ -128,6 +157,7 @@ struct Run<'a> {
     stage: &'a Stage,
     agentkeys: &'a Agentkeys,
     scratch: &'a Scratch,
+    ark: &'a Ark,
     audience: Audience<'a>,
 }
 
@@ -178,6 +208,7 @@ impl Run<'_> {
             rows: ours(rows?, stage),
             restored,
             had: before.is_some(),
+            scripted: matches!(self.ark, Ark::StandIn),
         })
     }
 
@@ -186,44 +217,78 @@ impl Run<'_> {
         rail_one::play(self.stage, self.agentkeys, self.scratch, name, plan).await
     }
 
-    /// Rail 2: a client of Ark's API, against the stand-in, which is itself an MCP client of ours.
+    /// Rail 2: a client of Ark's API, against whoever plays Ark, which is itself an MCP client of ours.
     async fn ark(&self) -> Result<Lines, AcceptError> {
-        let stage = self.stage;
         let fixture: Value =
             serde_json::from_str(include_str!("../../fixtures/cross_rail.json"))
                 .map_err(|e| AcceptError::input(Path::new("fixtures/cross_rail.json"), e))?;
-        let key = hex::encode(random::<16>());
         let dir = self.scratch.folder("ark")?;
-        let key_file = dir.write("ark.key", &key)?;
-        let ca = stage.ca_file.as_ref().map(|p| p.display().to_string());
+        let ca = self.stage.ca_file.as_ref().map(|p| p.display().to_string());
+        match self.ark {
+            Ark::StandIn => {
+                let key = Secret::new(hex::encode(random::<16>()));
+                let key_file = dir.write("ark.key", key.expose())?;
+                let standin = self.stand_in(&key_file, ca.as_deref()).await?;
+                let base_url = standin.text("base_url")?;
+                let config = self.config(&dir, base_url, &fixture["model"], &fixture["prompt"])?;
+                let answer = self
+                    .agentkeys
+                    .lines(&["rails", "ark", "--config", &config, "--json"])
+                    .await;
+                standin.end().await;
+                answer
+            }
+            Ark::Live {
+                base_url,
+                key,
+                model,
+            } => {
+                dir.write("ark.key", key.expose())?;
+                let named = model.as_ref().map(|m| json!(m));
+                let model = named.unwrap_or_else(|| fixture["model"].clone());
+                // A model of its own mind needs more words than a table.
+                let config = self.config(&dir, base_url, &model, &fixture["live_prompt"])?;
+                let mut words = vec!["rails", "ark", "--config", &config, "--json"];
+                if let Some(ca) = &ca {
+                    words.extend(["--ca-file", ca]);
+                }
+                self.agentkeys.lines_within(&words, THINKING).await
+            }
+        }
+    }
+
+    async fn stand_in(&self, key_file: &str, ca: Option<&str>) -> Result<Listening, AcceptError> {
         let mut words = vec![
             "rails",
             "ark-standin",
             "--listen",
             "127.0.0.1:0",
             "--key-file",
-            &key_file,
+            key_file,
             // The operator has named the deployment, wherever it is.
             "--dial-private",
             "--json",
         ];
-        if let Some(ca) = &ca {
+        if let Some(ca) = ca {
             words.extend(["--ca-file", ca]);
         }
-        let standin = self.agentkeys.ready(&words).await?;
-        let entry = listed_entry(&stage.ark.access(&stage.url))?;
+        self.agentkeys.ready(&words).await
+    }
+
+    /// A config of `rails ark` beside its key.
+    fn config(
+        &self,
+        dir: &Folder,
+        base_url: &str,
+        model: &Value,
+        prompt: &Value,
+    ) -> Result<String, AcceptError> {
+        let entry = listed_entry(&self.stage.ark.access(&self.stage.url))?;
         let config = json!({
-            "base_url": standin.text("base_url")?, "key_file": "ark.key",
-            "model": fixture["model"], "prompt": fixture["prompt"],
+            "base_url": base_url, "key_file": "ark.key", "model": model, "prompt": prompt,
             "tools": [entry],
         });
-        let config = dir.write("ark.json", &config.to_string())?;
-        let answer = self
-            .agentkeys
-            .lines(&["rails", "ark", "--config", &config, "--json"])
-            .await;
-        standin.end().await;
-        answer
+        dir.write("ark.json", &config.to_string())
     }
 }
 
@@ -252,7 +317,17 @@ impl Proof {
 
     /// The proof as a suite's report: a check for each step.
     pub fn report(&self) -> Report {
-        play::report(SUITE, &self.url, &self.steps, FIX)
+        let mut report = play::report(SUITE, &self.url, &self.steps, FIX);
+        report.facts.insert("via".to_owned(), json!(self.via));
+        report.notes.push(if self.via == "ark" {
+            "rail 2 was Ark itself, by what it answered".to_owned()
+        } else {
+            format!(
+                "rail 2: Ark was the {}; `--rail ark-live --ark-key-file F` asks Ark itself",
+                crate::text::clean_to(&self.via, 80)
+            )
+        });
+        report
     }
 
     /// The contract's object.

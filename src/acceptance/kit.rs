@@ -15,7 +15,7 @@ use crate::secret::Secret;
 pub use make::{make, remove};
 
 const FILE: &str = "kit.json";
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// A kit as it lies in its folder, with its tokens read.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -187,6 +187,9 @@ pub struct Token {
     pub vendor: Option<String>,
     /// What it is. A pinned one is pinned to the main actor.
     pub kind: TokenKind,
+    /// The actor whose parent it is.
+    #[serde(default)]
+    pub parent_of: Option<String>,
     /// The device it was signed for.
     pub device_id: Option<String>,
     /// When its time is over.
@@ -231,17 +234,13 @@ impl Kit {
 
     /// The token that reads the log.
     pub(super) fn auditor(&self) -> Result<&Secret<String>, AcceptError> {
-        self.of_nobody(TokenKind::Unpinned)
+        let found = self.find(|t| t.vendor.is_none() && t.parent_of.is_none());
+        found.map(|held| held.text)
     }
 
-    /// The token of the main actor's parent.
-    pub(super) fn parent(&self) -> Result<&Secret<String>, AcceptError> {
-        self.of_nobody(TokenKind::Pinned)
-    }
-
-    /// A token that is no vendor's.
-    fn of_nobody(&self, kind: TokenKind) -> Result<&Secret<String>, AcceptError> {
-        let found = self.find(|t| t.vendor.is_none() && t.kind == kind);
+    /// The token of an actor's parent, by the actor's id.
+    pub(super) fn parent(&self, actor: &str) -> Result<&Secret<String>, AcceptError> {
+        let found = self.find(|t| t.parent_of.as_deref() == Some(actor));
         found.map(|held| held.text)
     }
 
@@ -401,6 +400,7 @@ pub(super) mod tests {
                 state,
                 vendor: vendor.map(str::to_owned),
                 kind,
+                parent_of: None,
                 device_id,
                 expires_at: "2026-01-01T00:00:00Z".to_owned(),
                 file,
@@ -414,7 +414,6 @@ pub(super) mod tests {
             }
         }
         add(None, TokenState::Active, TokenKind::Unpinned);
-        add(None, TokenState::Active, TokenKind::Pinned);
         kit
     }
 

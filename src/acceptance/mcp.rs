@@ -89,13 +89,19 @@ impl Handshake {
         }
     }
 
+    /// Whether it has no `initialize`.
+    pub const fn is_modern(self) -> bool {
+        self.modern
+    }
+
     /// `tools/call` by any name.
     pub fn call(self, tool: &str, arguments: &Value, id: u64) -> (Headers, Value) {
         let params = json!({"name": tool, "arguments": arguments});
         self.message("tools/call", Some(tool), params, id)
     }
 
-    fn message(
+    /// Any message.
+    pub fn message(
         self,
         method: &'static str,
         name: Option<&str>,

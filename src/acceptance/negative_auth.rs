@@ -9,27 +9,31 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::client::{Client, Reply};
-use super::events::Log;
+use super::events::{Event, Log};
 use super::kit::Kit;
 use super::matrix::{self, Cell, Expect, Form};
 use super::report::{Check, Report};
 use super::rows::{self, Amiss, Awaited};
-use super::{AcceptError, Trust};
+use super::{AcceptError, Trust, spent};
 
-const SUITE: &str = "negative-auth";
+/// The suite's name.
+pub const SUITE: &str = "negative-auth";
 const LOOK: &str = "look at the row of this request with `agentkeys audit list`, and at what design.md fixes for this cause";
 const FIX_ROWS: &str = "every refusal is one row, durable before the answer leaves; look at the log around it with `agentkeys audit list`";
 /// The short-lived token of a new kit is over within a second; a longer wait means wrong clocks.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// Runs the suite.
+/// Runs the suite. It ends early when `stop` is cancelled, but not once it has begun to spend
+/// capabilities: then it goes on until memory and money are back.
 pub async fn run(
     url: &str,
     kit: &Kit,
     trust: &Trust,
     progress: &(dyn Fn(&str) + Sync),
+    stop: &CancellationToken,
 ) -> Result<Report, AcceptError> {
     let client = Client::new(url, trust)?;
     let mut report = Report::new(SUITE, client.base());
@@ -38,16 +42,23 @@ pub async fn run(
         passed(at).await?;
     }
     let log = Log::at_end(&client, kit.auditor()?).await?;
-    pace::wait(&log, &cells, progress).await?;
+    tokio::select! {
+        waited = pace::wait(&log, &cells, progress) => waited?,
+        () = stop.cancelled() => return Err(AcceptError::Interrupted),
+    }
     let mut suite = Suite {
         kit,
         log,
         client: &client,
         twins: HashMap::new(),
+        prepared: Vec::new(),
         checks: Vec::new(),
     };
     let mut rest = cells.as_slice();
     while let Some(first) = rest.first() {
+        if stop.is_cancelled() {
+            return Err(AcceptError::Interrupted);
+        }
         // One window of the log for each cause: small enough to name what is wrong with it.
         let many = rest.iter().take_while(|c| c.cause == first.cause).count();
         let (batch, later) = rest.split_at(many);
@@ -59,6 +70,7 @@ pub async fn run(
     let spent = suite.caps().await?;
     progress("JWTs of devices");
     let signed = suite.jwts().await?;
+    spent::give_back(&client, kit, &suite.prepared).await?;
     report.checks = suite.checks;
     report.notes.push(format!(
         "{} cells: {} of cause × tool × handshake × token kind, {spent} of capabilities, {signed} of JWTs",
@@ -74,6 +86,8 @@ struct Suite<'a> {
     log: Log<'a>,
     /// The first answer of each pair that must be alike.
     twins: HashMap<String, Value>,
+    /// Rows of what was done to have something to try.
+    prepared: Vec<Event>,
     checks: Vec<Check>,
 }
 

@@ -3,12 +3,18 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use super::timing::Timing;
 use crate::problem::{Exit, Problem};
 use crate::text::clean_to;
+
+pub mod junit;
+pub mod whole;
+
+/// The longest id that is shown: a part of one may be what a server said.
+const MAX_ID: usize = 200;
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -44,7 +50,7 @@ impl Check {
     /// A check that passed if `passed`.
     pub fn of(id: impl Into<String>, passed: bool, expected: &str, got: &str, fix: &str) -> Self {
         Self {
-            id: id.into(),
+            id: clean_to(&id.into(), MAX_ID),
             status: if passed {
                 Status::Passed
             } else {
@@ -63,7 +69,7 @@ impl Check {
     /// A check that could not be made.
     pub fn skipped(id: impl Into<String>, why: &str, fix: &str) -> Self {
         Self {
-            id: id.into(),
+            id: clean_to(&id.into(), MAX_ID),
             status: Status::Skipped,
             expected: "the check to run".to_owned(),
             got: clean_to(why, 600),
@@ -81,8 +87,12 @@ pub struct Report {
     pub url: String,
     /// Every check, in the order they ran.
     pub checks: Vec<Check>,
-    /// Facts to print above the sum: counts, what was measured.
+    /// Facts to print above the sum: counts, who answered.
     pub notes: Vec<String>,
+    /// The same for scripts, beside what every report has.
+    pub facts: Map<String, Value>,
+    /// How far away the server is.
+    pub timing: Option<Timing>,
     allowed: Vec<String>,
 }
 
@@ -91,9 +101,11 @@ impl Report {
     pub fn new(suite: &'static str, url: &str) -> Self {
         Self {
             suite,
-            url: url.to_owned(),
+            url: clean_to(url, 300),
             checks: Vec::new(),
             notes: Vec::new(),
+            facts: Map::new(),
+            timing: None,
             allowed: Vec::new(),
         }
     }
@@ -160,23 +172,45 @@ impl Report {
         ))
     }
 
-    /// The shape that scripts rely on.
+    /// The shape that scripts rely on: `docs/accept.schema.json`.
     pub fn to_json(&self) -> Value {
+        let mut json = self.summary();
+        json["url"] = self.url.as_str().into();
+        json["checks"] = json!(self.checks);
+        json
+    }
+
+    /// The same without the checks.
+    fn summary(&self) -> Value {
         let (passed, failed, skipped) = self.counts();
-        json!({
-            "suite": self.suite, "url": self.url, "passed": self.passed(),
+        let mut json = json!({
+            "suite": self.suite, "passed": self.passed(),
             "counts": {"passed": passed, "failed": failed, "skipped": skipped},
-            "checks": self.checks,
-        })
+            "timing": self.timing.as_ref().map(Timing::to_json),
+        });
+        for (key, value) in &self.facts {
+            json[key] = value.clone();
+        }
+        json
     }
 
     /// For people: passed checks by group, the others one by one.
     pub fn to_text(&self, paint: Painter<'_>) -> String {
-        let mut out = format!("{} against {}\n", self.suite, clean_to(&self.url, 200));
+        let mut out = format!("{} against {}\n", self.suite, self.url);
         for (group, count) in self.groups() {
             let ok = paint("ok  ", Status::Passed);
             let _ = writeln!(out, "  {ok} {group} ({count})");
         }
+        self.tell(&mut out, paint);
+        if let Some(timing) = &self.timing {
+            let _ = writeln!(out, "  {}", timing.to_text());
+        }
+        out.push_str(&self.sum(paint));
+        out
+    }
+
+    /// What did not pass, and what is to be known besides.
+    fn tell(&self, out: &mut String, paint: Painter<'_>) {
         for check in self.checks.iter().filter(|c| c.status != Status::Passed) {
             let word = if check.status == Status::Skipped {
                 "skip"
@@ -191,17 +225,10 @@ impl Report {
         for note in &self.notes {
             let _ = writeln!(out, "  {note}");
         }
-        let (passed, failed, skipped) = self.counts();
-        let word = if self.passed() {
-            paint("passed", Status::Passed)
-        } else {
-            paint("FAILED", Status::Failed)
-        };
-        let _ = write!(
-            out,
-            "{word}: {passed} passed, {failed} failed, {skipped} skipped"
-        );
-        out
+    }
+
+    fn sum(&self, paint: Painter<'_>) -> String {
+        summed(self.passed(), self.counts(), paint)
     }
 
     /// Passed checks by the part of their id before the first `/`, in the order they ran.
@@ -209,7 +236,9 @@ impl Report {
         let mut place = BTreeMap::new();
         let mut groups: Vec<(&str, usize)> = Vec::new();
         for check in self.checks.iter().filter(|c| c.status == Status::Passed) {
-            let name = check.id.split('/').next().unwrap_or(&check.id);
+            let own = check.id.strip_prefix(self.suite);
+            let id = own.and_then(|id| id.strip_prefix('/')).unwrap_or(&check.id);
+            let name = id.split('/').next().unwrap_or(id);
             let at = *place.entry(name).or_insert_with(|| {
                 groups.push((name, 0));
                 groups.len() - 1
@@ -218,44 +247,17 @@ impl Report {
         }
         groups
     }
+}
 
-    /// For CI: one suite, one case per check.
-    pub fn to_junit(&self) -> Result<String, Problem> {
-        let mut suite = TestSuite::new(self.suite);
-        for check in &self.checks {
-            let status = match check.status {
-                Status::Passed => TestCaseStatus::success(),
-                Status::Skipped => {
-                    let mut status = if self.allowed.contains(&check.id) {
-                        TestCaseStatus::skipped()
-                    } else {
-                        TestCaseStatus::non_success(NonSuccessKind::Failure)
-                    };
-                    status.set_message(format!("skipped: {}", check.got));
-                    status
-                }
-                Status::Failed => {
-                    let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-                    status.set_message(format!("expected {}, got {}", check.expected, check.got));
-                    status.set_description(check.fix.as_str());
-                    status
-                }
-            };
-            let mut case = TestCase::new(check.id.as_str(), status);
-            case.set_classname(format!("agentkeys.accept.{}", self.suite));
-            suite.add_test_case(case);
-        }
-        let mut report = quick_junit::Report::new("agentkeys accept");
-        report.add_test_suite(suite);
-        report.to_string().map_err(|e| {
-            Problem::new(
-                Exit::Failed,
-                "agentkeys.accept.junit",
-                format!("the JUnit report cannot be written: {e}"),
-                "leave `--junit` out and use `--json`",
-            )
-        })
-    }
+/// The last line of a report.
+fn summed(passed: bool, counts: (usize, usize, usize), paint: Painter<'_>) -> String {
+    let word = if passed {
+        paint("passed", Status::Passed)
+    } else {
+        paint("FAILED", Status::Failed)
+    };
+    let (passed, failed, skipped) = counts;
+    format!("{word}: {passed} passed, {failed} failed, {skipped} skipped")
 }
 
 #[cfg(test)]
@@ -279,7 +281,7 @@ mod tests {
         assert_eq!(
             json,
             json!({"suite": "tools", "url": "http://127.0.0.1:1", "passed": false,
-            "counts": {"passed": 1, "failed": 1, "skipped": 0},
+            "counts": {"passed": 1, "failed": 1, "skipped": 0}, "timing": null,
             "checks": [
                 {"id": "a/1", "status": "passed", "expected": "a", "got": "a", "fix": ""},
                 {"id": "b", "status": "failed", "expected": "x", "got": "y", "fix": "z"},
@@ -302,27 +304,6 @@ mod tests {
         skipping.verdict().unwrap();
         skipping.checks.remove(0);
         assert!(!skipping.passed(), "only skips show nothing");
-    }
-
-    #[test]
-    fn junit_counts_failures_and_unallowed_skips() {
-        let mut report = report(vec![
-            passed("a"),
-            Check::of("b", false, "<x>", "\u{1b}y", "z"),
-            Check::skipped("c", "w", "f"),
-        ]);
-        let xml = report.to_junit().unwrap();
-        assert!(
-            xml.contains(r#"tests="3" "#) && xml.contains(r#"failures="2""#),
-            "{xml}"
-        );
-        assert!(xml.contains("&lt;x&gt;"));
-        report.allow_skips(&["c".to_owned()]);
-        let xml = report.to_junit().unwrap();
-        assert!(
-            xml.contains(r#"failures="1""#) && xml.contains("<skipped"),
-            "{xml}"
-        );
     }
 
     #[test]

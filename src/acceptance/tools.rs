@@ -3,21 +3,29 @@
 mod cases;
 mod lint;
 mod pattern;
+mod pin;
 
 use std::collections::HashMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::client::{Client, Headers, Reply};
 use super::events::{Event, Log};
 use super::kit::{Kit, TokenKind, TokenState, VendorRef};
 use super::mcp::{Ask, HANDSHAKES, TOOLS, USUAL, credentials};
 use super::report::{Check, Report};
-use super::{AcceptError, Trust, rows};
+use super::{AcceptError, Trust, rows, spent};
+use crate::authority::words::HostProfile;
+use crate::mcp::fingerprint;
+use crate::mcp::service::listed_to;
 use cases::{Case, From, Want};
 
-const SUITE: &str = "tools";
+pub use pin::Pins;
+
+/// The suite's name.
+pub const SUITE: &str = "tools";
 const FIX_LIST: &str = "the names, schemas and descriptions come from one table; make it fit `formats/ark.md` §4 and the host's profile";
+const FIX_PIN: &str = "somebody or something between the program and its hosts changed what models are told of the tools, or the server is of another version: compare its tools/list with `agentkeys` of that version, and pin what you looked at (`--pin`)";
 const FIX_ANSWER: &str = "compare with the Tools table of contract.md; what a host gets to see is decided by its profile";
 const FIX_ROW: &str =
     "each call is one row, committed before its answer; `agentkeys audit list` shows what is there";
@@ -27,6 +35,7 @@ pub async fn run(
     url: &str,
     kit: &Kit,
     trust: &Trust,
+    pins: &Pins,
     progress: &(dyn Fn(&str) + Sync),
 ) -> Result<Report, AcceptError> {
     let client = Client::new(url, trust)?;
@@ -35,7 +44,9 @@ pub async fn run(
     let mut suite = Suite {
         kit,
         client: &client,
+        pins,
         checks: Vec::new(),
+        fingerprints: Map::new(),
         known: HashMap::new(),
     };
     for from in [From::Plain, From::First, From::Second] {
@@ -54,7 +65,16 @@ pub async fn run(
     }
     let fresh = log.fresh().await?;
     suite.rows(&ran, &fresh)?;
+    spent::give_back(&client, kit, &fresh).await?;
     report.checks = suite.checks;
+    for (profile, hash) in &suite.fingerprints {
+        let hash = hash.as_str().unwrap_or_default();
+        report.notes.push(format!(
+            "tools/list as {profile} has it: --pin {profile}={hash}"
+        ));
+    }
+    let fingerprints = Value::Object(suite.fingerprints);
+    report.facts.insert("fingerprints".to_owned(), fingerprints);
     report
         .notes
         .push(format!("{} calls, one row each", cases.len()));
@@ -64,7 +84,10 @@ pub async fn run(
 struct Suite<'a> {
     kit: &'a Kit,
     client: &'a Client,
+    pins: &'a Pins,
     checks: Vec<Check>,
+    /// Of the list as each profile gets it.
+    fingerprints: Map<String, Value>,
     /// What earlier answers told, for later arguments: `$cap_id`.
     known: HashMap<&'static str, Value>,
 }
@@ -117,7 +140,11 @@ impl Suite<'_> {
                         .pointer("/result/tools")
                         .cloned()
                         .unwrap_or_default();
-                    let same = first.get_or_insert_with(|| tools.clone()) == &tools;
+                    let Some(first) = &first else {
+                        first = Some(tools);
+                        continue;
+                    };
+                    let same = *first == tools;
                     let id = format!("{from:?}.list_is_the_same/{}", shake.version).to_lowercase();
                     self.check(
                         id,
@@ -134,7 +161,28 @@ impl Suite<'_> {
             let id = format!("{from:?}.schema/{id}").to_lowercase();
             self.check(id, amiss, "a tool that every host accepts", FIX_LIST);
         }
+        self.fingerprint(from, &tools);
         Ok(())
+    }
+
+    /// A list that was poisoned, or that drifted, says something else to every model behind it.
+    fn fingerprint(&mut self, from: From, tools: &Value) {
+        let profile = match from {
+            From::Plain => HostProfile::Default,
+            From::First => HostProfile::Xiaozhi,
+            From::Second => HostProfile::VolcanoArk,
+        };
+        let live = fingerprint::of(tools.as_array().map(Vec::as_slice).unwrap_or_default());
+        let (wanted, whose) = match self.pins.of(profile.as_str()) {
+            Some(pin) => (pin.to_owned(), "pinned"),
+            None => (fingerprint::of(&listed_to(profile)), "this program's own"),
+        };
+        let amiss = (live != wanted).then(|| format!("{live}, of {} tools", count(tools)));
+        let expected = format!("{wanted}, {whose}");
+        let id = format!("{from:?}.fingerprint").to_lowercase();
+        self.check(id, amiss, &expected, FIX_PIN);
+        self.fingerprints
+            .insert(profile.as_str().to_owned(), live.into());
     }
 
     fn no_rows(&mut self, rows: &[Event]) {
@@ -207,6 +255,10 @@ impl Suite<'_> {
         self.check("rows.no_more".to_owned(), amiss, "no row besides", FIX_ROW);
         Ok(())
     }
+}
+
+fn count(tools: &Value) -> usize {
+    tools.as_array().map_or(0, Vec::len)
 }
 
 /// What is wrong with an answer.

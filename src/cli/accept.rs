@@ -1,35 +1,42 @@
 //! `agentkeys accept …`: suites that hold any deployment to the contract, by its URL.
 
+mod file;
+mod flags;
+mod spinner;
+
 use super::Ctx;
-use super::out::{Out, Tone};
-use crate::acceptance::kit::{self, Kit};
-use crate::acceptance::play::{Against, Audience, Progress, Step};
-use crate::acceptance::report::{Check, Report, Status};
-use crate::acceptance::{Trust, cross_rail, negative_auth, three_acts, tools};
+use super::out::Tone;
+use crate::acceptance::cross_rail::{self, Ark};
+use crate::acceptance::kit;
+use crate::acceptance::report::whole::{ALL, Ended, Whole};
+use crate::acceptance::report::{Report, Status, junit};
+use crate::acceptance::suites::{self, SUITES, Setup, Suite, Watch};
+use crate::acceptance::{Trust, handshake, negative_auth, three_acts, tls, tools};
 use crate::problem::{Exit, Problem};
 use clap::{Args, Subcommand};
-use indicatif::ProgressBar;
+use file::Junit;
 use serde_json::json;
-use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
+
+pub use flags::{ArkFlags, PinFlags, PlainFlags, Target};
+pub use spinner::Spinner;
 
 /// Hold a deployment to the contract, from outside.
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
   agentkeys accept kit --out ./kit
-  agentkeys accept negative-auth --url http://127.0.0.1:8088 --kit ./kit
+  agentkeys accept all --url https://mcp.example.com --kit ./kit --junit accept.xml
   agentkeys accept cross-rail --url https://mcp.example.com --kit ./kit --json")]
 pub struct AcceptCmd {
     /// Which suite.
     #[command(subcommand)]
-    pub suite: Suite,
+    pub suite: Which,
 }
 
 /// The suites, and what they need.
 #[derive(Debug, Subcommand)]
-pub enum Suite {
+pub enum Which {
     /// Make a kit, or remove one: throw-away actors, vendors and tokens in every state.
     #[command(
         args_conflicts_with_subcommands = true,
@@ -42,26 +49,41 @@ pub enum Suite {
 Make it in the data folder of the server under proof. It lives for 24 hours."
     )]
     Kit(KitArgs),
+    /// Every suite in order, in one report.
+    #[command(before_help = "Examples:
+  agentkeys accept all --url https://mcp.example.com --kit ./kit --junit accept.xml
+  agentkeys accept all --url http://127.0.0.1:8088 --kit ./kit --allow-skip tls/https")]
+    All(AllArgs),
+    /// What a host meets before its first call, in every protocol version; health and keys.
+    #[command(before_help = "Examples:
+  agentkeys accept handshake --url https://mcp.example.com --kit ./kit
+  agentkeys accept handshake --url http://127.0.0.1:8088 --kit ./kit --json")]
+    Handshake(Target),
+    /// Certificate, versions, protocols, and what plain HTTP answers. Needs no kit.
+    #[command(before_help = "Examples:
+  agentkeys accept tls --url https://mcp.example.com
+  agentkeys accept tls --url https://mcp.example.com --ca-file ca.pem --json")]
+    Tls(TlsArgs),
     /// Everything that must be refused is, with its status, its code and exactly one row.
     #[command(before_help = "Examples:
   agentkeys accept negative-auth --url http://127.0.0.1:8088 --kit ./kit
   agentkeys accept negative-auth --url https://mcp.example.com --kit ./kit --junit out.xml")]
     NegativeAuth(Target),
+    /// The ten tools as each host lists them, and what each answers, to the letter.
+    #[command(before_help = "Examples:
+  agentkeys accept tools --url http://127.0.0.1:8088 --kit ./kit
+  agentkeys accept tools --url https://mcp.example.com --kit ./kit --pin-file tools.pin")]
+    Tools(ToolsArgs),
     /// Written through one host, read byte for byte through another, one actor in both's rows.
     #[command(before_help = "Examples:
   agentkeys accept cross-rail --url http://127.0.0.1:8088 --kit ./kit
-  agentkeys accept cross-rail --url https://mcp.example.com --kit ./kit --json")]
-    CrossRail(Target),
+  agentkeys accept cross-rail --url https://mcp.example.com --kit ./kit --rail ark-live --ark-key-file ark.key")]
+    CrossRail(CrossRailArgs),
     /// Memory by permission, denial by arithmetic, and a permission taken back and gone at once.
     #[command(before_help = "Examples:
   agentkeys accept three-acts --url http://127.0.0.1:8088 --kit ./kit
   agentkeys accept three-acts --url https://mcp.example.com --kit ./kit --junit out.xml")]
     ThreeActs(Target),
-    /// The ten tools as each host lists them, and what each answers, to the letter.
-    #[command(before_help = "Examples:
-  agentkeys accept tools --url http://127.0.0.1:8088 --kit ./kit
-  agentkeys accept tools --url http://127.0.0.1:8088 --kit ./kit --json")]
-    Tools(Target),
 }
 
 /// `accept kit`.
@@ -88,101 +110,234 @@ pub enum KitVerb {
     },
 }
 
-/// The server under proof.
+/// `accept all`.
 #[derive(Debug, Args)]
-pub struct Target {
-    /// The server, with or without `/mcp`.
-    #[arg(long, value_name = "U")]
-    pub url: String,
-    /// A kit made in that server's data folder.
-    #[arg(long, value_name = "DIR")]
-    pub kit: Option<PathBuf>,
-    /// Also write the report as `JUnit` XML.
-    #[arg(long, value_name = "FILE")]
-    pub junit: Option<PathBuf>,
-    /// A check that may be skipped; may be given several times.
-    #[arg(long, value_name = "ID")]
-    pub allow_skip: Vec<String>,
-    /// A further certificate authority to trust, PEM.
-    #[arg(long, value_name = "FILE")]
-    pub ca_file: Option<PathBuf>,
+pub struct AllArgs {
+    /// The server.
+    #[command(flatten)]
+    pub target: Target,
+    /// Its plain HTTP.
+    #[command(flatten)]
+    pub plain: PlainFlags,
+    /// Its tools.
+    #[command(flatten)]
+    pub pins: PinFlags,
+    /// The second rail.
+    #[command(flatten)]
+    pub ark: ArkFlags,
+}
+
+/// `accept tls`.
+#[derive(Debug, Args)]
+pub struct TlsArgs {
+    /// The server.
+    #[command(flatten)]
+    pub target: Target,
+    /// Its plain HTTP.
+    #[command(flatten)]
+    pub plain: PlainFlags,
+}
+
+/// `accept tools`.
+#[derive(Debug, Args)]
+pub struct ToolsArgs {
+    /// The server.
+    #[command(flatten)]
+    pub target: Target,
+    /// Its tools.
+    #[command(flatten)]
+    pub pins: PinFlags,
+}
+
+/// `accept cross-rail`.
+#[derive(Debug, Args)]
+pub struct CrossRailArgs {
+    /// The server.
+    #[command(flatten)]
+    pub target: Target,
+    /// The second rail.
+    #[command(flatten)]
+    pub ark: ArkFlags,
+}
+
+/// What was asked for: one suite of the table or all of it, and with what.
+struct Asked {
+    name: &'static str,
+    target: Target,
+    plain: PlainFlags,
+    pins: PinFlags,
+    ark: ArkFlags,
+}
+
+impl Asked {
+    fn of(name: &'static str, target: Target) -> Self {
+        Self {
+            name,
+            target,
+            plain: PlainFlags::default(),
+            pins: PinFlags::default(),
+            ark: ArkFlags::default(),
+        }
+    }
+}
+
+impl Which {
+    /// The kit's words, or a suite's.
+    fn asked(self) -> Result<Asked, KitArgs> {
+        Ok(match self {
+            Self::Kit(args) => return Err(args),
+            Self::Handshake(target) => Asked::of(handshake::SUITE, target),
+            Self::NegativeAuth(target) => Asked::of(negative_auth::SUITE, target),
+            Self::ThreeActs(target) => Asked::of(three_acts::SUITE, target),
+            Self::Tls(args) => Asked {
+                plain: args.plain,
+                ..Asked::of(tls::SUITE, args.target)
+            },
+            Self::Tools(args) => Asked {
+                pins: args.pins,
+                ..Asked::of(tools::SUITE, args.target)
+            },
+            Self::CrossRail(args) => Asked {
+                ark: args.ark,
+                ..Asked::of(cross_rail::SUITE, args.target)
+            },
+            Self::All(args) => Asked {
+                name: ALL,
+                target: args.target,
+                plain: args.plain,
+                pins: args.pins,
+                ark: args.ark,
+            },
+        })
+    }
 }
 
 impl AcceptCmd {
     /// Whether it changes what it then puts back.
     pub const fn puts_back(&self) -> bool {
-        matches!(self.suite, Suite::CrossRail(_) | Suite::ThreeActs(_))
+        !matches!(self.suite, Which::Kit(_))
     }
 }
 
 /// Runs `accept`; `stop` ends a suite that puts something back.
 pub async fn run(cmd: AcceptCmd, ctx: &Ctx, stop: CancellationToken) -> Result<(), Problem> {
-    let (name, target) = match &cmd.suite {
-        Suite::Kit(args) => return kit_of(args, ctx).await,
-        Suite::NegativeAuth(target) => ("negative-auth", target),
-        Suite::CrossRail(target) => (cross_rail::SUITE, target),
-        Suite::ThreeActs(target) => (three_acts::SUITE, target),
-        Suite::Tools(target) => ("tools", target),
+    let asked = match cmd.suite.asked() {
+        Ok(asked) => asked,
+        Err(args) => return kit_of(&args, ctx).await,
     };
-    let mut report = match &target.kit {
-        None => without_kit(name, &target.url),
-        Some(dir) => suite(&cmd.suite, target, &kit::load(dir)?, ctx.out, &stop).await?,
-    };
-    report.allow_skips(&target.allow_skip);
-    if let Some(file) = &target.junit {
-        let xml = report.to_junit()?;
-        std::fs::write(file, xml).map_err(|e| unwritable(file, &e))?;
-    }
-    let out = ctx.out;
-    out.answer(&report.to_json(), || {
-        // Its parts are clean, and some are painted.
-        let text = report.to_text(&|word, status| out.paint(word, tone(status)));
-        out.painted(&text)
-    })?;
-    report.verdict()
-}
-
-async fn suite(
-    which: &Suite,
-    target: &Target,
-    kit: &Kit,
-    out: Out,
-    stop: &CancellationToken,
-) -> Result<Report, Problem> {
+    let target = &asked.target;
+    // All that can be wrong on this side is told before a run of minutes.
+    let junit = Junit::open(target.junit.as_deref())?;
+    let kit = target.kit.as_deref().map(kit::load).transpose()?;
     let trust = Trust::read(target.ca_file.as_deref())?;
-    let spinner = Spinner::new(out);
-    let progress = |what: &str| spinner.says(what);
-    let against = Against::Server {
+    let (pins, ark): (_, Ark) = (asked.pins.pins()?, asked.ark.ark()?);
+    let setup = Setup {
         url: &target.url,
-        kit,
+        kit: kit.as_ref(),
+        trust: &trust,
         ca_file: target.ca_file.as_deref(),
+        pins: &pins,
+        ark: &ark,
+        http_port: asked.plain.http_port,
     };
-    let steps = |step: Progress<'_>| spinner.follows(step, |_| ());
-    let audience = Audience {
-        progress: &steps,
-        stop,
+    let spinner = Spinner::new(ctx.out);
+    let watch = Watch {
+        tell: &|told| spinner.hears(told),
+        stop: &stop,
     };
-    let report = match which {
-        Suite::NegativeAuth(_) => negative_auth::run(&target.url, kit, &trust, &progress).await?,
-        Suite::Tools(_) => tools::run(&target.url, kit, &trust, &progress).await?,
-        Suite::ThreeActs(_) => three_acts::run(against, audience, &three_acts::open)
-            .await?
-            .report(),
-        Suite::CrossRail(_) | Suite::Kit(_) => cross_rail::run(against, audience).await?.report(),
+    let run = Run {
+        setup,
+        watch,
+        spinner: &spinner,
+        allowed: &target.allow_skip,
+        junit,
+        ctx,
     };
-    spinner.stop();
-    Ok(report)
+    match suites::named(asked.name) {
+        Some(suite) => run.one(suite).await,
+        None => run.all().await,
+    }
 }
 
-/// A suite without credentials shows nothing, and says so.
-fn without_kit(name: &'static str, url: &str) -> Report {
-    let mut report = Report::new(name, url);
-    report.checks.push(Check::skipped(
-        format!("{name}.kit"),
-        "no kit was given, so there are no credentials to try",
-        "make one with `agentkeys accept kit --out DIR` and pass it with `--kit DIR`",
-    ));
-    report
+/// A run with everything it needs.
+struct Run<'a> {
+    setup: Setup<'a>,
+    watch: Watch<'a>,
+    spinner: &'a Spinner,
+    allowed: &'a [String],
+    junit: Option<Junit>,
+    ctx: &'a Ctx,
+}
+
+impl Run<'_> {
+    async fn one(self, suite: &Suite) -> Result<(), Problem> {
+        let ran = self.measured(suite).await;
+        self.spinner.stop();
+        let mut report = match ran {
+            Ok(report) => report,
+            Err(problem) => {
+                // CI reads the file; what could not run is in it too.
+                if let Some(file) = self.junit {
+                    file.write(&junit::of_broken(suite.name, &problem)?)?;
+                }
+                return Err(problem);
+            }
+        };
+        report.allow_skips(self.allowed);
+        if let Some(file) = self.junit {
+            file.write(&junit::of(&report)?)?;
+        }
+        let out = self.ctx.out;
+        out.answer(&report.to_json(), || {
+            // Its parts are clean, and some are painted.
+            let text = report.to_text(&|word, status| out.paint(word, tone(status)));
+            out.painted(&text)
+        })?;
+        report.verdict()
+    }
+
+    async fn measured(&self, suite: &Suite) -> Result<Report, Problem> {
+        let mut report = suite.run(&self.setup, &self.watch).await?;
+        match self.setup.timing(&self.watch).await {
+            Ok(timing) => report.timing = Some(timing),
+            // What a suite found is not lost to a connection that is.
+            Err(error) => report.notes.push(untimed(&error)),
+        }
+        Ok(report)
+    }
+
+    async fn all(self) -> Result<(), Problem> {
+        let mut whole = Whole::new(self.setup.url);
+        match self.setup.timing(&self.watch).await {
+            Ok(timing) => whole.timing = Some(timing),
+            Err(error) => self.ctx.out.note(&untimed(&error)),
+        }
+        for suite in &SUITES {
+            let ended = match suite.run(&self.setup, &self.watch).await {
+                Ok(report) => Ended::Report(Box::new(report)),
+                Err(error) => Ended::Broken(error.into()),
+            };
+            let over = matches!(&ended, Ended::Broken(p) if p.exit == Exit::Interrupted);
+            whole.add(suite.name, ended, self.allowed);
+            if over {
+                break;
+            }
+        }
+        self.spinner.stop();
+        if let Some(file) = self.junit {
+            file.write(&junit::of_all(&whole)?)?;
+        }
+        let out = self.ctx.out;
+        out.answer(&whole.to_json(), || {
+            let text = whole.to_text(&|word, status| out.paint(word, tone(status)));
+            out.painted(&text)
+        })?;
+        whole.verdict()
+    }
+}
+
+fn untimed(error: &crate::acceptance::AcceptError) -> String {
+    format!("how long calls take could not be measured: {error}")
 }
 
 async fn kit_of(args: &KitArgs, ctx: &Ctx) -> Result<(), Problem> {
@@ -204,7 +359,7 @@ async fn kit_of(args: &KitArgs, ctx: &Ctx) -> Result<(), Problem> {
                 out.line("three vendors, four actors, tokens in every state, an auditor token; good for 24 hours")
             })?;
             out.next(&format!(
-                "agentkeys accept negative-auth --url http://127.0.0.1:8088 --kit {}",
+                "agentkeys accept all --url http://127.0.0.1:8088 --kit {} --allow-skip tls/https",
                 dir.display()
             ));
             Ok(())
@@ -218,76 +373,12 @@ async fn kit_of(args: &KitArgs, ctx: &Ctx) -> Result<(), Problem> {
     }
 }
 
-fn unwritable(file: &Path, error: &std::io::Error) -> Problem {
-    Problem::new(
-        Exit::Failed,
-        "agentkeys.accept.junit",
-        format!("{} cannot be written: {error}", file.display()),
-        "name a file in a folder that is there and that this user may write",
-    )
-}
-
 /// The colour of how a check ended.
 pub(super) const fn tone(status: Status) -> Tone {
     match status {
         Status::Passed => Tone::Good,
         Status::Failed => Tone::Bad,
         Status::Skipped => Tone::Warn,
-    }
-}
-
-/// What is going on right now: a spinner on a terminal, plain lines on stderr off it.
-pub(super) struct Spinner {
-    bar: ProgressBar,
-    plain: Option<Out>,
-}
-
-impl Spinner {
-    pub(super) fn new(out: Out) -> Self {
-        if out.is_json() || !std::io::stderr().is_terminal() {
-            let plain = (!out.is_json()).then_some(out);
-            let bar = ProgressBar::hidden();
-            return Self { bar, plain };
-        }
-        let bar = ProgressBar::new_spinner();
-        bar.enable_steady_tick(Duration::from_millis(100));
-        Self { bar, plain: None }
-    }
-
-    fn says(&self, what: &str) {
-        self.shows(what);
-        if let Some(out) = &self.plain {
-            out.note(what);
-        }
-    }
-
-    /// Only on a terminal: off it, the end of the step says enough.
-    fn shows(&self, what: &str) {
-        self.bar.set_message(crate::text::clean_to(what, 100));
-    }
-
-    /// What a proof tells while it works, `done` being what is printed of a step that is over.
-    pub(super) fn follows(&self, progress: Progress<'_>, done: impl FnOnce(&Step)) {
-        match progress {
-            Progress::Stage(_) => {}
-            Progress::Begins(id) => self.shows(id),
-            Progress::Done(step) => self.aside(|| done(step)),
-        }
-    }
-
-    /// Prints without the spinner in between.
-    fn aside(&self, print: impl FnOnce()) {
-        self.bar.suspend(print);
-    }
-
-    pub(super) fn stop(&self) {
-        self.bar.finish_and_clear();
-    }
-}
-
-impl Drop for Spinner {
-    fn drop(&mut self) {
-        self.stop();
     }
 }
 
@@ -311,7 +402,7 @@ mod tests {
         let kit = parse(&["kit", "--out", "k"]).unwrap();
         assert!(matches!(
             kit.suite,
-            Suite::Kit(KitArgs {
+            Which::Kit(KitArgs {
                 out: Some(_),
                 verb: None
             })
@@ -319,14 +410,14 @@ mod tests {
         let remove = parse(&["kit", "remove", "k"]).unwrap();
         assert!(matches!(
             remove.suite,
-            Suite::Kit(KitArgs { verb: Some(_), .. })
+            Which::Kit(KitArgs { verb: Some(_), .. })
         ));
         assert!(parse(&["kit"]).is_err());
         assert!(
             parse(&["tools", "--kit", "k"]).is_err(),
             "a suite needs a URL"
         );
-        for suite in ["negative-auth", "cross-rail", "three-acts", "tools"] {
+        for suite in SUITES.iter().map(|s| s.name).chain([ALL]) {
             parse(&[
                 suite,
                 "--url",
@@ -346,10 +437,42 @@ mod tests {
     }
 
     #[test]
-    fn a_suite_without_a_kit_never_passes() {
-        let mut report = without_kit("tools", "http://h");
-        assert_eq!(report.verdict().unwrap_err().exit, Exit::Acceptance);
-        report.allow_skips(&["tools.kit".to_owned()]);
-        assert!(report.verdict().is_err());
+    fn every_suite_of_the_table_is_a_command() {
+        let words = |name: &'static str| [name, "--url", "http://h", "--kit", "k"];
+        for suite in &SUITES {
+            let asked = parse(&words(suite.name)).unwrap().suite.asked();
+            assert_eq!(asked.map(|a| a.name).ok(), Some(suite.name));
+        }
+        let all = parse(&words(ALL)).unwrap().suite.asked();
+        assert_eq!(all.map(|a| a.name).ok(), Some(ALL));
+    }
+
+    #[test]
+    fn ark_itself_wants_a_key_and_the_stand_in_none() {
+        let ark = |more: &[&str]| {
+            let words = [&["cross-rail", "--url", "http://h", "--kit", "k"], more].concat();
+            let asked = parse(&words).ok()?.suite.asked().ok()?;
+            asked.ark.ark().ok()
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ark.key");
+        std::fs::write(&file, "sk-1\n").unwrap();
+        let file = file.to_str().unwrap();
+        assert!(matches!(ark(&[]), Some(Ark::StandIn)));
+        assert!(ark(&["--rail", "ark-live"]).is_none());
+        assert!(ark(&["--ark-key-file", file]).is_none());
+        let live = ark(&["--rail", "ark-live", "--ark-key-file", file]);
+        let Some(Ark::Live {
+            base_url,
+            key,
+            model: None,
+        }) = live
+        else {
+            panic!("{live:?}")
+        };
+        assert_eq!(
+            (base_url.as_str(), key.expose().as_str()),
+            (cross_rail::ARK_URL, "sk-1")
+        );
     }
 }

@@ -4,16 +4,17 @@ mod observe;
 mod screen;
 
 use super::Ctx;
-use super::accept::{Spinner, tone};
+use super::accept::{ArkFlags, Spinner, tone};
 use super::live::ThemeName;
 use super::out::Out;
+use crate::acceptance::cross_rail::Ark;
 use crate::acceptance::kit::{self, Kit};
 use crate::acceptance::play::{self, Against, Audience, Progress};
 use crate::acceptance::report::Painter;
 use crate::acceptance::three_acts::Gate;
 use crate::acceptance::{AcceptError, Status, cross_rail, three_acts};
 use crate::lang::Lang;
-use crate::problem::Problem;
+use crate::problem::{Exit, Problem};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
@@ -38,12 +39,13 @@ pub enum Which {
   agentkeys demo cross-rail
   agentkeys demo cross-rail --json
   agentkeys demo cross-rail --url https://mcp.example.com --kit ./kit
+  agentkeys demo cross-rail --url https://mcp.example.com --kit ./kit --rail ark-live --ark-key-file ark.key
   agentkeys demo cross-rail --observe O_kevin_001
 
 Without --url it starts a server of its own, in a folder that is gone afterwards.
 Rail 1 speaks as xiaozhi-server does; rail 2 is Ark's API, played by a stand-in with a
 scripted model. Both are processes of their own that get a config file and nothing else.")]
-    CrossRail(Live),
+    CrossRail(CrossRail),
     /// Memory by permission, denial by arithmetic, and a permission taken back and gone at once.
     #[command(before_help = "Examples:
   agentkeys demo three-acts
@@ -54,6 +56,17 @@ Without --url it starts a server of its own, in a folder that is gone afterwards
 The vendor's host speaks as xiaozhi-server does; the parent is a process of its own. Grants,
 budget and memory are put back, also when it is interrupted.")]
     ThreeActs(Live),
+}
+
+/// `demo cross-rail`.
+#[derive(Debug, Args)]
+pub struct CrossRail {
+    /// Where it runs.
+    #[command(flatten)]
+    pub live: Live,
+    /// The second rail.
+    #[command(flatten)]
+    pub ark: ArkFlags,
 }
 
 /// Where a proof runs, and how it is told.
@@ -181,18 +194,36 @@ impl Proved {
 impl Which {
     const fn live(&self) -> &Live {
         match self {
-            Self::CrossRail(live) | Self::ThreeActs(live) => live,
+            Self::CrossRail(CrossRail { live, .. }) | Self::ThreeActs(live) => live,
         }
+    }
+
+    /// Who answers on the second rail. A server of the demo's own is on loopback, where nobody's
+    /// cloud gets to; and nothing is driven where somebody only looks on.
+    fn ark(&self) -> Result<Ark, Problem> {
+        let Self::CrossRail(args) = self else {
+            return Ok(Ark::StandIn);
+        };
+        if args.ark.is_live() && args.live.kit.is_none() {
+            return Err(Problem::new(
+                Exit::Usage,
+                "agentkeys.usage",
+                "Ark itself cannot reach a server of the demo's own",
+                "name one that it can: --url https://… --kit DIR",
+            ));
+        }
+        args.ark.ark()
     }
 
     async fn play(
         &self,
         against: Against<'_>,
+        ark: &Ark,
         audience: Audience<'_>,
         gate: Gate<'_>,
     ) -> Result<Proved, AcceptError> {
         Ok(match self {
-            Self::CrossRail(_) => Proved::CrossRail(cross_rail::run(against, audience).await?),
+            Self::CrossRail(_) => Proved::CrossRail(cross_rail::run(against, ark, audience).await?),
             Self::ThreeActs(_) => {
                 Proved::ThreeActs(three_acts::run(against, audience, gate).await?)
             }
@@ -203,6 +234,8 @@ impl Which {
 /// Runs `demo`; it ends early, with everything put back, when `stop` is cancelled.
 pub async fn run(cmd: DemoCmd, ctx: &Ctx, stop: CancellationToken) -> Result<(), Problem> {
     let live = cmd.proof.live();
+    // What is wrong with a flag is told before anything begins.
+    cmd.proof.ark()?;
     if let Some(actor) = &live.observe {
         return Box::pin(observe::run(&cmd.proof, actor, ctx, stop)).await;
     }
@@ -220,7 +253,7 @@ pub async fn run(cmd: DemoCmd, ctx: &Ctx, stop: CancellationToken) -> Result<(),
 /// Plays it with each step told on a line.
 async fn lines(which: &Which, out: Out, stop: CancellationToken) -> Result<Proved, Problem> {
     let live = which.live();
-    let (kit, lang) = (live.kit()?, live.lang());
+    let (kit, ark, lang) = (live.kit()?, which.ark()?, live.lang());
     let spinner = Spinner::new(out);
     let paint = |word: &str, status: Status| out.paint(word, tone(status));
     let progress = |progress: Progress<'_>| {
@@ -237,7 +270,9 @@ async fn lines(which: &Which, out: Out, stop: CancellationToken) -> Result<Prove
         stop: &stop,
     };
     let against = live.against(kit.as_ref());
-    let proved = which.play(against, audience, &three_acts::open).await?;
+    let proved = which
+        .play(against, &ark, audience, &three_acts::open)
+        .await?;
     spinner.stop();
     Ok(proved)
 }

@@ -210,7 +210,8 @@ fn ca(path: Option<&Path>) -> Result<CaFile, RailError> {
     path.map_or_else(|| Ok(CaFile::default()), CaFile::read)
 }
 
-fn key(path: &Path) -> Result<Secret<String>, RailError> {
+/// An API key out of its file.
+pub(super) fn key(path: &Path) -> Result<Secret<String>, RailError> {
     let text = read(path)?;
     let key = text.trim();
     if key.is_empty() || !key.bytes().all(|b| b.is_ascii_graphic()) {

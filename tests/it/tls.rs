@@ -39,10 +39,15 @@ impl Ca {
 
     /// A certificate and its key in one text.
     pub(crate) fn issue(&self, names: &[&str], until: (i32, u8)) -> String {
+        self.issue_until(names, (until.0, until.1, 1))
+    }
+
+    /// The same to the day.
+    pub(crate) fn issue_until(&self, names: &[&str], until: (i32, u8, u8)) -> String {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = rcgen::CertificateParams::new(names).unwrap();
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
-        params.not_after = rcgen::date_time_ymd(until.0, until.1, 1);
+        params.not_after = rcgen::date_time_ymd(until.0, until.1, until.2);
         params.use_authority_key_identifier_extension = true;
         let key = rcgen::KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();

@@ -30,16 +30,19 @@ pub(super) struct Evidence {
     pub restored: Lines,
     /// Whether there was anything to put back.
     pub had: bool,
+    /// Whether the second host's model makes one call and no other; a real one looks around.
+    pub scripted: bool,
 }
 
 impl Evidence {
     /// All assertions, in the order of the story.
     pub(super) fn judge(&self) -> Vec<Assertion> {
         let [first, second] = &self.vendors;
+        let kept: Vec<Event> = self.story().cloned().collect();
         let rows = Rows {
             actor_omni: &self.identity.actor_omni,
             vendors: [first, second],
-            all: &self.rows,
+            all: &kept,
         };
         let mut all = vec![
             self.who(),
@@ -64,6 +67,25 @@ impl Evidence {
             ));
         }
         all
+    }
+
+    /// The rows to judge: of a real model's reads only the first accepted one of what travelled,
+    /// among whatever else it tried.
+    fn story(&self) -> impl Iterator<Item = &Event> {
+        let is_read =
+            |r: &Event| r.text("rail") == Some("volcano-ark") && r.text("tool") == Some(GET);
+        let found = self.rows.iter().position(|r| {
+            let travel = r.text("namespace") == Some("travel");
+            is_read(r) && travel && r.text("verdict") == Some("accept")
+        });
+        let kept = move |(at, row): &(usize, &Event)| {
+            self.scripted || !is_read(row) || found.is_none_or(|found| found == *at)
+        };
+        self.rows
+            .iter()
+            .enumerate()
+            .filter(kept)
+            .map(|(_, row)| row)
     }
 
     fn who(&self) -> Assertion {
@@ -125,12 +147,20 @@ impl Evidence {
     /// Byte for byte: what the second host's model was handed is what the first one wrote.
     fn bytes(&self) -> Assertion {
         let id = "rail2.bytes_equal";
-        let mut calls = items(&self.second).filter(|i| kind(i) == "mcp_call");
-        let output = match (calls.next(), calls.next()) {
-            (Some(call), None) => call.get("output").and_then(Value::as_str),
-            _ => None,
+        let calls = items(&self.second).filter(|i| kind(i) == "mcp_call");
+        let outputs: Vec<&str> = if self.scripted {
+            let all: Vec<_> = calls.collect();
+            let one = (all.len() == 1).then(|| all[0]);
+            one.and_then(output).into_iter().collect()
+        } else {
+            let reads = calls.filter(|c| is_read(c));
+            reads.filter_map(output).collect()
         };
-        let Some(output) = output else {
+        let contents: Vec<String> = outputs.iter().map(|o| content(o)).collect();
+        let same = contents
+            .iter()
+            .find(|c| c.as_bytes() == self.line.as_bytes());
+        let Some(got) = same.or(contents.last()).cloned() else {
             return assert(
                 id,
                 false,
@@ -138,15 +168,6 @@ impl Evidence {
                 format!("{:?}", self.second),
             );
         };
-        // Structured answers come as JSON text; a host that hears sentences hears only the text.
-        let content = match serde_json::from_str::<Value>(output) {
-            Ok(json) => json
-                .get("content")
-                .and_then(Value::as_str)
-                .map(str::to_owned),
-            Err(_) => Some(output.to_owned()),
-        };
-        let got = content.unwrap_or_else(|| output.to_owned());
         let holds = got.as_bytes() == self.line.as_bytes();
         assert(id, holds, self.line.as_str(), got)
     }
@@ -246,6 +267,22 @@ impl Rows<'_> {
         );
         assert("audit.rails_and_vendors", wrong.is_none(), expected, got)
     }
+}
+
+fn output(call: &Value) -> Option<&str> {
+    call.get("output").and_then(Value::as_str)
+}
+
+fn is_read(call: &Value) -> bool {
+    let name = call.get("name").and_then(Value::as_str);
+    name.is_some_and(|n| n.replace('.', "_") == "agentkeys_memory_get")
+}
+
+/// Structured answers come as JSON text; a host that hears sentences hears only the text.
+fn content(output: &str) -> String {
+    let json = serde_json::from_str::<Value>(output).ok();
+    let content = json.as_ref().and_then(|j| j.get("content")?.as_str());
+    content.unwrap_or(output).to_owned()
 }
 
 fn same(id: &'static str, key: &str, put: Option<&&Event>, get: Option<&&Event>) -> Assertion {

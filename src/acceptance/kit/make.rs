@@ -103,8 +103,11 @@ pub async fn make(
     }
     let auditor = create_token(&hands, Role::Auditor, None, None, LIFE_MS).await?;
     made.keep(&auditor, TokenState::Active, None, TokenKind::Unpinned)?;
-    let parent = create_token(&hands, Role::Parent, None, Some(&actors.main), LIFE_MS).await?;
-    made.keep(&parent, TokenState::Active, None, TokenKind::Pinned)?;
+    // Of those who may spend: a suite gives back what it set aside.
+    for child in [&actors.main, &actors.first_only] {
+        let parent = create_token(&hands, Role::Parent, None, Some(child), LIFE_MS).await?;
+        made.keep_parent(&parent, child)?;
+    }
     let Made {
         tokens, devices, ..
     } = made;
@@ -468,10 +471,20 @@ impl Made<'_> {
             state,
             vendor: vendor.map(|v| v.vendor.clone()),
             kind,
+            parent_of: None,
             device_id: text(made, "device_id"),
             expires_at: field("expires_at")?,
             file,
         });
+        Ok(())
+    }
+
+    /// The same for the token of an actor's parent.
+    fn keep_parent(&mut self, made: &Value, of: &Named) -> Result<(), AcceptError> {
+        self.keep(made, TokenState::Active, None, TokenKind::Pinned)?;
+        if let Some(token) = self.tokens.last_mut() {
+            token.parent_of = Some(of.actor_omni.clone());
+        }
         Ok(())
     }
 }

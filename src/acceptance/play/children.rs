@@ -137,13 +137,22 @@ impl Agentkeys {
         &self,
         words: &[&str],
     ) -> Result<Vec<Value>, AcceptError> {
+        self.lines_within(words, DEADLINE).await
+    }
+
+    /// The same for what may take longer.
+    pub(in crate::acceptance) async fn lines_within(
+        &self,
+        words: &[&str],
+        longest: Duration,
+    ) -> Result<Vec<Value>, AcceptError> {
         let failed = |cause: String| AcceptError::Child {
             what: told(words),
             cause,
         };
         let run = self.command(words).output();
-        let done = tokio::time::timeout(DEADLINE, run).await;
-        let done = done.map_err(|_| failed(format!("no end within {} s", DEADLINE.as_secs())))?;
+        let done = tokio::time::timeout(longest, run).await;
+        let done = done.map_err(|_| failed(format!("no end within {} s", longest.as_secs())))?;
         let done = done.map_err(|e| failed(e.to_string()))?;
         let text = String::from_utf8_lossy(&done.stdout);
         let lines: Vec<Value> = text

@@ -76,6 +76,7 @@ mod tests {
             ms: 0,
             expected: "a".to_owned(),
             got: "\u{1b}[31mb".to_owned(),
+            judged: true,
         };
         let text = step(Lang::En, &one, &|word, _| word.to_owned());
         assert!(text.starts_with("FAIL rail2.bytes_equal"), "{text}");

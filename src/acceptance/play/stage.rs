@@ -80,7 +80,7 @@ impl Stage {
         Ok(Self {
             parent: Parent::Remote {
                 url: url.clone(),
-                token: kit.parent()?.clone(),
+                token: kit.parent(&main.actor_omni)?.clone(),
                 ca_file: ca_file.map(Path::to_owned),
             },
             scopes: bound.flat_map(|b| b.scopes.clone()).collect(),

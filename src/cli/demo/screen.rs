@@ -54,7 +54,7 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) -> Result<Proved, Problem> {
     let live = which.live();
-    let (lang, kit) = (live.lang(), live.kit()?);
+    let (lang, kit, ark) = (live.lang(), live.kit()?, which.ark()?);
     let (mut desk, wires) = Desk::new();
     let Wires {
         news,
@@ -90,7 +90,7 @@ pub(super) async fn run(
     };
     let played = async {
         let against = live.against(kit.as_ref());
-        let proved = which.play(against, audience, &gate).await?;
+        let proved = which.play(against, &ark, audience, &gate).await?;
         let (passed, sentence) = (proved.passed(), proved.sentence(lang, &|w, _| w.to_owned()));
         drop(tell.send(Told::Scene(Scene::Ended { passed, sentence })));
         Ok(proved)

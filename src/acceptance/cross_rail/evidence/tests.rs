@@ -75,6 +75,7 @@ fn good() -> Evidence {
             "Memory travel v5 saved".to_owned(),
         )],
         had: true,
+        scripted: true,
     }
 }
 
@@ -199,4 +200,29 @@ fn an_id_from_nowhere_and_a_lost_memory_are_named() {
     let mut refused = good();
     refused.first[1]["text"] = "deny: namespace_violation".into();
     fails(&refused, &["rail1.put_accepted"]);
+}
+
+#[test]
+fn a_model_of_its_own_mind_may_look_around_and_must_find_the_line() {
+    let mut live = good();
+    let read = live.second[0]["output"][1]["output"].clone();
+    let call =
+        |name: &str, output: &Value| json!({"type": "mcp_call", "name": name, "output": output});
+    live.second[0]["output"] = json!([
+        live.second[0]["output"][0],
+        call("agentkeys_identity_whoami", &json!("{}")),
+        call("agentkeys_memory_get", &json!("{\"content\": \"\"}")),
+        call("agentkeys_memory_get", &read),
+        {"type": "message", "content": [{"text": "whatever"}]},
+    ]);
+    let mut denied = row(5, "volcano-ark", GET, &json!({"namespace": "family"}));
+    denied.0["verdict"] = json!("deny");
+    live.rows[3].0["namespace"] = json!("travel");
+    live.rows.insert(3, denied);
+    // The scripted one makes one call.
+    assert!(live.judge().iter().any(|a| !a.holds));
+    live.scripted = false;
+    fails(&live, &[]);
+    live.second[0]["output"][3]["name"] = json!("another_tool");
+    fails(&live, &["rail2.bytes_equal"]);
 }

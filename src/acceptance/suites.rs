@@ -1,0 +1,255 @@
+//! The table of suites: what each is called, what it needs, and how it is run. `all` is this table
+//! from its top to its end.
+
+use std::path::Path;
+use std::pin::Pin;
+
+use tokio_util::sync::CancellationToken;
+
+use super::cross_rail::Ark;
+use super::kit::Kit;
+use super::play::{Against, Audience, Progress};
+use super::report::{Check, Report};
+use super::{
+    AcceptError, Trust, cross_rail, handshake, negative_auth, three_acts, timing, tls, tools,
+};
+
+/// The server under proof, and all that a suite may be told.
+#[derive(Debug, Clone, Copy)]
+pub struct Setup<'a> {
+    /// Its address, with or without `/mcp`.
+    pub url: &'a str,
+    /// A kit made in its data folder.
+    pub kit: Option<&'a Kit>,
+    /// Whom to trust besides.
+    pub trust: &'a Trust,
+    /// The file of that, for children.
+    pub ca_file: Option<&'a Path>,
+    /// What the list of tools has to be.
+    pub pins: &'a tools::Pins,
+    /// Who answers on the second rail.
+    pub ark: &'a Ark,
+    /// Where plain HTTP would be.
+    pub http_port: u16,
+}
+
+/// What a run tells while it works.
+#[derive(Debug, Clone, Copy)]
+pub enum Tell<'a> {
+    /// What is looked at now.
+    Looks(&'a str),
+    /// A step of a proof, which is soon over.
+    Step(&'a str),
+}
+
+/// Who is told, and may end it.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// Hears what goes on.
+    pub tell: &'a (dyn Fn(Tell<'_>) + Sync),
+    /// Cancelled when it is to end early.
+    pub stop: &'a CancellationToken,
+}
+
+type Running<'a> = Pin<Box<dyn Future<Output = Result<Report, AcceptError>> + 'a>>;
+
+/// One suite.
+pub struct Suite {
+    /// What it is called, in commands and reports.
+    pub name: &'static str,
+    /// Whether it shows nothing without a kit.
+    pub needs_kit: bool,
+    /// Whether it changes what it then puts back, and ends by itself when it is told to.
+    pub puts_back: bool,
+    run: for<'a> fn(&'a Setup<'a>, &'a Watch<'a>) -> Running<'a>,
+}
+
+impl std::fmt::Debug for Suite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// Every suite, in the order in which `all` runs them: what looks before what writes.
+pub const SUITES: [Suite; 6] = [
+    Suite {
+        name: handshake::SUITE,
+        needs_kit: true,
+        puts_back: false,
+        run: |setup, watch| {
+            Box::pin(async {
+                let kit = setup.kit()?;
+                handshake::run(setup.url, kit, setup.trust, &|what| watch.looks(what)).await
+            })
+        },
+    },
+    Suite {
+        name: tls::SUITE,
+        needs_kit: false,
+        puts_back: false,
+        run: |setup, watch| {
+            Box::pin(async {
+                let port = setup.http_port;
+                tls::run(setup.url, setup.trust, port, &|what| watch.looks(what)).await
+            })
+        },
+    },
+    Suite {
+        name: negative_auth::SUITE,
+        needs_kit: true,
+        puts_back: true,
+        run: |setup, watch| {
+            Box::pin(async {
+                let kit = setup.kit()?;
+                let progress = |what: &str| watch.looks(what);
+                negative_auth::run(setup.url, kit, setup.trust, &progress, watch.stop).await
+            })
+        },
+    },
+    Suite {
+        name: tools::SUITE,
+        needs_kit: true,
+        puts_back: true,
+        run: |setup, watch| {
+            Box::pin(async {
+                let (kit, pins) = (setup.kit()?, setup.pins);
+                let progress = |what: &str| watch.looks(what);
+                tools::run(setup.url, kit, setup.trust, pins, &progress).await
+            })
+        },
+    },
+    Suite {
+        name: cross_rail::SUITE,
+        needs_kit: true,
+        puts_back: true,
+        run: |setup, watch| {
+            Box::pin(async {
+                let against = setup.against()?;
+                let steps = |step: Progress<'_>| watch.steps(step);
+                let audience = watch.audience(&steps);
+                let proof = cross_rail::run(against, setup.ark, audience).await?;
+                Ok(proof.report())
+            })
+        },
+    },
+    Suite {
+        name: three_acts::SUITE,
+        needs_kit: true,
+        puts_back: true,
+        run: |setup, watch| {
+            Box::pin(async {
+                let against = setup.against()?;
+                let steps = |step: Progress<'_>| watch.steps(step);
+                let audience = watch.audience(&steps);
+                let proof = three_acts::run(against, audience, &three_acts::open).await?;
+                Ok(proof.report())
+            })
+        },
+    },
+];
+
+/// The suite of this name.
+pub fn named(name: &str) -> Option<&'static Suite> {
+    SUITES.iter().find(|s| s.name == name)
+}
+
+impl Suite {
+    /// Runs it. Without a kit, where it needs one, it shows nothing, and says so.
+    pub async fn run(&self, setup: &Setup<'_>, watch: &Watch<'_>) -> Result<Report, AcceptError> {
+        if self.needs_kit && setup.kit.is_none() {
+            return Ok(without_kit(self.name, setup.url));
+        }
+        if watch.stop.is_cancelled() {
+            return Err(AcceptError::Interrupted);
+        }
+        let work = (self.run)(setup, watch);
+        if self.puts_back {
+            return work.await;
+        }
+        tokio::select! {
+            done = work => done,
+            () = watch.stop.cancelled() => Err(AcceptError::Interrupted),
+        }
+    }
+}
+
+impl<'a> Setup<'a> {
+    fn kit(&self) -> Result<&'a Kit, AcceptError> {
+        self.kit.ok_or_else(|| {
+            AcceptError::input(Path::new("--kit"), "this suite has nobody to speak for")
+        })
+    }
+
+    fn against(&self) -> Result<Against<'a>, AcceptError> {
+        Ok(Against::Server {
+            url: self.url,
+            kit: self.kit()?,
+            ca_file: self.ca_file,
+        })
+    }
+
+    /// How far away the server is; what cannot be measured is told by whom it keeps from it.
+    pub async fn timing(&self, watch: &Watch<'_>) -> Result<timing::Timing, AcceptError> {
+        watch.looks("how long calls take");
+        tokio::select! {
+            measured = timing::measure(self.url, self.kit, self.trust) => measured,
+            () = watch.stop.cancelled() => Err(AcceptError::Interrupted),
+        }
+    }
+}
+
+impl<'a> Watch<'a> {
+    fn looks(&self, what: &str) {
+        (self.tell)(Tell::Looks(what));
+    }
+
+    fn steps(&self, step: Progress<'_>) {
+        if let Progress::Begins(id) = step {
+            (self.tell)(Tell::Step(id));
+        }
+    }
+
+    fn audience<'b>(&self, progress: &'b (dyn Fn(Progress<'_>) + Sync)) -> Audience<'b>
+    where
+        'a: 'b,
+    {
+        Audience {
+            progress,
+            stop: self.stop,
+        }
+    }
+}
+
+/// A suite without credentials shows nothing, and says so.
+fn without_kit(name: &'static str, url: &str) -> Report {
+    let mut report = Report::new(name, url);
+    report.checks.push(Check::skipped(
+        format!("{name}.kit"),
+        "no kit was given, so there are no credentials to try",
+        "make one with `agentkeys accept kit --out DIR` and pass it with `--kit DIR`",
+    ));
+    report
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::Exit;
+
+    #[test]
+    fn a_suite_without_a_kit_never_passes() {
+        let mut report = without_kit("tools", "http://h");
+        assert!(matches!(report.verdict(), Err(p) if p.exit == Exit::Acceptance));
+        report.allow_skips(&["tools.kit".to_owned()]);
+        assert!(report.verdict().is_err());
+    }
+
+    #[test]
+    fn names_are_unique_and_none_means_all() {
+        for (at, suite) in SUITES.iter().enumerate() {
+            assert!(named(suite.name).is_some_and(|s| s.name == suite.name));
+            assert!(SUITES[at + 1..].iter().all(|s| s.name != suite.name));
+            assert_ne!(suite.name, crate::acceptance::report::whole::ALL);
+        }
+    }
+}
