@@ -150,9 +150,8 @@ fn place(dir: &Path, now_ms: i64) -> Place {
         .is_err_and(|e| e.kind() == ErrorKind::PermissionDenied);
     match Begun::left_in(dir) {
         Ok(Some(begun)) => return Place::Unfinished(begun),
-        Ok(None) => {}
         Err(problem) if !closed => return Place::Unusable(problem),
-        Err(_) => {}
+        Ok(None) | Err(_) => {}
     }
     match ledger {
         Err(e) if e.kind() == ErrorKind::PermissionDenied => Place::Unusable(Problem::new(

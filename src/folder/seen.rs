@@ -80,9 +80,8 @@ fn read(ledger: &Offline, now_ms: i64) -> Result<(String, Standing), Problem> {
 
 /// The names there are of a kind; none of a folder that cannot be read.
 pub fn names(dir: &Path, kind: Kind) -> Vec<String> {
-    let ledger = match founded(dir).map(|()| Offline::open(&ledger_path(dir))) {
-        Ok(Ok(ledger)) => ledger,
-        _ => return Vec::new(),
+    let Ok(Ok(ledger)) = founded(dir).map(|()| Offline::open(&ledger_path(dir))) else {
+        return Vec::new();
     };
     let names = match kind {
         Kind::Actor => ledger.actor_names(),

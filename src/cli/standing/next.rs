@@ -91,7 +91,7 @@ fn ready(steps: &mut Steps, facts: &Facts, seen: &Seen, told: &Told) {
     match &facts.server {
         Server::Silent(_) => steps.add("agentkeys serve", "no server runs over this folder"),
         Server::Another(..) => {
-            steps.add("agentkeys doctor", "somebody else's server is in its place")
+            steps.add("agentkeys doctor", "somebody else's server is in its place");
         }
         Server::Ours(..) | Server::Unknown => {}
     }
