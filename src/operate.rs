@@ -92,7 +92,10 @@ impl From<InputProblem> for Problem {
             (_, Some((cause, fix))) => (cause.to_owned(), fix.to_owned()),
             (_, None) => (said_by_code(problem.code), problem.message.clone()),
         };
-        Self::new(exit, problem.code, cause, fix)
+        Self {
+            typed: problem.typed,
+            ..Self::new(exit, problem.code, cause, fix)
+        }
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Problem {
     pub cause: String,
     /// What to do about it.
     pub fix: String,
+    /// The name that nobody has, as it was typed.
+    pub typed: Option<String>,
 }
 
 impl Problem {
@@ -54,6 +56,7 @@ impl Problem {
             code,
             cause: cause.into(),
             fix: fix.into(),
+            typed: None,
         }
     }
 }

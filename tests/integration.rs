@@ -48,7 +48,9 @@ mod it {
     mod sdk;
     mod sealed;
     mod seam;
+    mod shell;
     pub(crate) mod shop;
+    mod standing;
     mod statements;
     mod stdio;
     mod three_acts;

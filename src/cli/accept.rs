@@ -392,7 +392,7 @@ mod tests {
     fn parse(words: &[&str]) -> Result<AcceptCmd, clap::Error> {
         let matches = grammar().try_get_matches_from([&["agentkeys", "accept"], words].concat())?;
         match Cli::from_arg_matches(&matches)?.command {
-            Command::Accept(cmd) => Ok(cmd),
+            Some(Command::Accept(cmd)) => Ok(cmd),
             other => panic!("{other:?}"),
         }
     }

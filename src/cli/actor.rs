@@ -180,8 +180,10 @@ pub async fn run(cmd: ActorCmd, ctx: &Ctx) -> Result<(), Problem> {
         Verb::Show { actor, verify } => show(ctx, actor, verify).await,
         Verb::Grant { rights, daily_cap } => {
             let (actor, vendor) = (rights.actor.clone(), rights.vendor.clone());
+            let scopes = rights.scopes.clone();
             let call = AdminCall::Grant(Box::new(rights.request(daily_cap)));
             let answer = ctx.admin(call).await?;
+            ctx.note_strange_scopes(&scopes);
             binding(ctx.out, &format!("{vendor} may now, for {actor}:"), &answer)?;
             ctx.out
                 .next(&format!("agentkeys vendor token create --vendor {vendor}"));

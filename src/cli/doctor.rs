@@ -254,7 +254,7 @@ async fn sockets(config: &Config) -> Vec<Finding> {
 }
 
 /// The certificate that a server would begin with.
-fn certificate(dir: &Path, config: &Config) -> Option<Finding> {
+pub(super) fn certificate(dir: &Path, config: &Config) -> Option<Finding> {
     let id = "certificate";
     let (mut files, absent) = match &config.tls {
         Tls::None => return None,

@@ -10,6 +10,7 @@ pub mod audit;
 pub mod backup;
 pub mod budget;
 pub mod cap;
+pub mod completions;
 pub mod config;
 pub mod demo;
 pub mod deploy;
@@ -20,7 +21,9 @@ pub mod init;
 pub mod keys;
 pub mod listing;
 mod live;
+pub mod man;
 pub mod memory;
+mod near;
 pub mod operator;
 pub mod out;
 pub mod pair;
@@ -31,6 +34,7 @@ pub mod rails;
 pub mod relay;
 pub mod restore;
 pub mod serve;
+mod standing;
 pub mod tls;
 pub mod tokens;
 pub mod vendor;
@@ -41,13 +45,16 @@ pub mod wire;
 mod tests;
 
 use crate::authority::calls::admin::AdminCall;
+use crate::authority::words::scope_matches;
 use crate::config::{Config, Flags};
 use crate::folder::Folder;
+use crate::folder::seen::{Kind, names};
 use crate::operate;
 use crate::problem::{Exit, Problem};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use out::{ColorWhen, Out};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
@@ -68,10 +75,12 @@ const HELP: &str =
     bin_name = "agentkeys",
     version,
     before_help = "Examples:
+  agentkeys
   agentkeys init --demo
   agentkeys vendor token create --vendor magiclick
   agentkeys audit tail --actor O_kevin_001",
-    after_help = "Exit codes: 0 ok, 1 failed, 2 usage, 3 configuration, 4 authentication, 5 refused by policy,
+    after_help = "Without a command it says where you stand and what to do next.
+Exit codes: 0 ok, 1 failed, 2 usage, 3 configuration, 4 authentication, 5 refused by policy,
 6 acceptance failed or drift, 7 audit does not verify, 8 unreachable, 130 interrupted."
 )]
 pub struct Cli {
@@ -80,7 +89,7 @@ pub struct Cli {
     pub global: Global,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
 }
 
 /// What holds for every command.
@@ -163,6 +172,10 @@ pub enum Command {
     Accept(accept::AcceptCmd),
     #[allow(missing_docs)]
     Rails(rails::RailsCmd),
+    #[allow(missing_docs)]
+    Completions(completions::CompletionsCmd),
+    #[allow(missing_docs)]
+    Man(man::ManCmd),
 }
 
 /// What a command is handed: where the data is and how answers leave.
@@ -227,6 +240,37 @@ impl Ctx {
         Folder::open(&dir, config.limits()).await
     }
 
+    /// Whether another name of this folder was meant, as a question.
+    fn meant(&self, kind: Kind, typed: &str) -> Option<String> {
+        let names = names(&self.dir().ok()?, kind);
+        near::did_you_mean(typed, names.iter().map(String::as_str))
+    }
+
+    /// Notes scopes that no action of the policy in force has: nothing would ever ask for them.
+    pub fn note_strange_scopes(&self, scopes: &[String]) {
+        let Ok(dir) = self.dir() else { return };
+        let known = names(&dir, Kind::Scope);
+        // Of a policy that cannot be read, nothing is known to be strange.
+        if known.is_empty() {
+            return;
+        }
+        let families = known
+            .iter()
+            .filter_map(|s| Some(format!("{}.*", s.split_once('.')?.0)));
+        let families: BTreeSet<String> = families.collect();
+        for scope in scopes {
+            if known.iter().any(|s| scope_matches(scope, s)) {
+                continue;
+            }
+            let all = known.iter().chain(&families).map(String::as_str);
+            let question = near::did_you_mean(scope, all).map(|q| format!("; {q}"));
+            self.out.note(&format!(
+                "The policy in force has no action {scope}, and denies what it does not know{}",
+                question.unwrap_or_default()
+            ));
+        }
+    }
+
     /// Opens the data folder for one administrative call.
     pub async fn admin(&self, call: AdminCall) -> Result<Value, Problem> {
         let folder = self.open().await?;
@@ -263,7 +307,13 @@ pub fn run() -> ExitCode {
         Err(error) => return unparsed(&error),
     };
     let ctx = Ctx::new(&cli.global);
-    let done = dispatch(cli.command, &ctx);
+    let mut done = match cli.command {
+        None => interruptible(standing::run(&ctx)),
+        Some(command) => dispatch(command, &ctx),
+    };
+    if let Err(problem) = &mut done {
+        suggest(problem, &ctx);
+    }
     let exit = match &done {
         Ok(()) => Exit::Ok,
         Err(problem) => {
@@ -272,6 +322,18 @@ pub fn run() -> ExitCode {
         }
     };
     ExitCode::from(exit as u8)
+}
+
+/// Asks whether another name was meant, where somebody typed one that nobody in this folder has.
+fn suggest(problem: &mut Problem, ctx: &Ctx) {
+    let kind = match problem.code {
+        "agentkeys.actor.not_found" => Kind::Actor,
+        "agentkeys.vendor.not_found" => Kind::Vendor,
+        _ => return,
+    };
+    if let Some(question) = problem.typed.as_deref().and_then(|t| ctx.meant(kind, t)) {
+        problem.fix = format!("{question} {}", problem.fix);
+    }
 }
 
 /// The command line's grammar, every help in the same shape.
@@ -305,10 +367,12 @@ fn unparsed(error: &clap::Error) -> ExitCode {
 fn usage(text: &str) -> Problem {
     let first = text.lines().next().unwrap_or_default();
     let cause = first.strip_prefix("error: ").unwrap_or(first);
-    let mut tips = text.lines().map(str::trim).filter_map(|line| {
-        let tip = line.strip_prefix("tip: ");
-        tip.or_else(|| line.starts_with("[possible values").then_some(line))
-    });
+    let lines = || text.lines().map(str::trim);
+    let tip = lines().find_map(|line| line.strip_prefix("tip: "));
+    // What was probably meant says more than all that would be taken.
+    let mut tips = tip
+        .into_iter()
+        .chain(lines().filter(|l| l.starts_with("[possible values")));
     let fix = tips.next().unwrap_or("look at `--help` of this command");
     Problem::new(Exit::Usage, "agentkeys.usage", cause, fix)
 }
@@ -316,6 +380,8 @@ fn usage(text: &str) -> Problem {
 fn dispatch(command: Command, ctx: &Ctx) -> Result<(), Problem> {
     match command {
         Command::Config(cmd) => config::run(&cmd, ctx),
+        Command::Completions(cmd) => completions::run(&cmd, ctx),
+        Command::Man(cmd) => man::run(&cmd, ctx),
         Command::Deploy(cmd) => deploy::run(&cmd, ctx),
         Command::Policy(cmd) if cmd.is_offline() => policy::offline(&cmd, ctx),
         Command::Init(cmd) => interruptible(init::run(&cmd, ctx)),

@@ -110,6 +110,7 @@ pub async fn run(cmd: PolicyCmd, ctx: &Ctx) -> Result<(), Problem> {
             params,
             vendor,
         } => {
+            let scopes = [scope.clone()];
             let call = AdminCall::PolicyCheck {
                 actor,
                 vendor,
@@ -117,6 +118,7 @@ pub async fn run(cmd: PolicyCmd, ctx: &Ctx) -> Result<(), Problem> {
                 params: params.unwrap_or_default(),
             };
             let answer = ctx.admin(call).await?;
+            ctx.note_strange_scopes(&scopes);
             ctx.out.answer(&answer, || checked(ctx, &answer))
         }
         Verb::Explain { decision } => {

@@ -92,6 +92,48 @@ fn every_command_of_the_page_on_listing_parses() {
     assert_eq!(parsed.count(), 5);
 }
 
+/// The commands of a page's fenced blocks.
+fn commands(page: &str) -> Vec<&str> {
+    let blocks = page.split("```").skip(1).step_by(2);
+    let lines = blocks.flat_map(str::lines).map(str::trim);
+    lines.filter(|l| l.starts_with("agentkeys")).collect()
+}
+
+#[test]
+fn every_command_of_the_pages_on_showing_it_and_going_live_parses() {
+    let pages = [
+        ("demo.md", include_str!("../../docs/demo.md"), 7),
+        ("demo_zh.md", include_str!("../../docs/demo_zh.md"), 7),
+        ("go-live.md", include_str!("../../docs/go-live.md"), 14),
+    ];
+    let accept = grammar();
+    let accept = accept.find_subcommand("accept").unwrap();
+    // Until its suites are all here, a page may name those to come.
+    let to_come = accept.find_subcommand("all").is_none();
+    for (name, page, least) in pages {
+        let commands = commands(page);
+        assert!(commands.len() >= least, "{name}: {}", commands.len());
+        for line in commands {
+            if let Err(error) = parse(shell_words(line)) {
+                assert!(
+                    to_come && line.starts_with("agentkeys accept "),
+                    "{name}: {line}\n{error}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn both_languages_of_the_demo_type_the_same() {
+    let typed = |page: &'static str| {
+        let bare = |line: &str| line.replace(" --lang zh", "");
+        commands(page).into_iter().map(bare).collect::<Vec<_>>()
+    };
+    let english = typed(include_str!("../../docs/demo.md"));
+    assert_eq!(english, typed(include_str!("../../docs/demo_zh.md")));
+}
+
 fn shell_words(line: &str) -> Vec<OsString> {
     let mut words = vec![String::new()];
     let mut quoted = false;
@@ -127,7 +169,11 @@ fn usage_errors_exit_2_and_suggest() {
         "agentkeys actor update A",
         "agentkeys memory put A travel",
         "agentkeys memory get A diary",
-        "agentkeys",
+        "agentkeys accept negativ-auth",
+        "agentkeys wire xiaozi",
+        "agentkeys deploy systmd",
+        "agentkeys listing mcp-regist",
+        "agentkeys completions fisch",
     ] {
         let error = parse(words(line)).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{line}");
@@ -139,6 +185,35 @@ fn usage_errors_exit_2_and_suggest() {
     let problem = usage(&error);
     assert_eq!(problem.cause, "unrecognized subcommand 'vendr'");
     assert_eq!(problem.fix, "a similar subcommand exists: 'vendor'");
+}
+
+/// Vocabularies that are ours are clap's to know; `near` knows the names in a folder.
+#[test]
+fn a_slip_in_a_word_of_ours_is_recognised() {
+    for (line, meant) in [
+        ("agentkeys accept negativ-auth", "negative-auth"),
+        ("agentkeys demo cros-rail", "cross-rail"),
+        ("agentkeys wire xiaozi", "xiaozhi"),
+        ("agentkeys wire vulcano-ark", "volcano-ark"),
+        ("agentkeys deploy systmd", "systemd"),
+        ("agentkeys listing mcp-regist", "mcp-registry"),
+        ("agentkeys vendor create v --rail xiaozi", "xiaozhi"),
+        ("agentkeys memory get A famly", "family"),
+        ("agentkeys completions fisch", "fish"),
+        ("agentkeys actor grant A --vendr v", "--vendor"),
+    ] {
+        let error = parse(words(line)).unwrap_err().to_string();
+        let fix = usage(&error).fix;
+        assert!(fix.contains(&format!("'{meant}'")), "{line}: {fix}");
+    }
+}
+
+#[test]
+fn without_a_command_it_is_no_error() {
+    for line in ["agentkeys", "agentkeys --json", "agentkeys --dir /d"] {
+        assert!(parse(words(line)).unwrap().command.is_none(), "{line}");
+    }
+    assert!(parse(words("agentkeys --help")).is_err());
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 /// Backups of a folder, taken while it is served, and put back.
 pub mod backup;
+/// A folder as it is seen without being opened.
+pub mod seen;
 /// The clock and the randomness of the machine.
 pub mod system;
 
@@ -19,7 +21,7 @@ mod tokens;
 
 pub use begun::Begun;
 pub use bounded::{bounded, bounded_text};
-pub use owner::owned;
+pub use owner::{other_owner, owned};
 use place::sweep;
 pub use place::write_private;
 pub(crate) use place::{Beside, replace_private};

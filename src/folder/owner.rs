@@ -8,18 +8,28 @@ use std::path::Path;
 /// Where users are listed.
 const USERS: &str = "/etc/passwd";
 
-/// Refuses a folder that is there and belongs to another user.
-pub fn owned(dir: &Path) -> Result<(), Problem> {
+/// The other user that a folder belongs to, as `sudo -u` takes it, and who this is.
+fn others(dir: &Path) -> Option<[String; 2]> {
     // What cannot be seen is said by whoever opens it.
-    let Ok(found) = std::fs::metadata(dir) else {
-        return Ok(());
-    };
+    let found = std::fs::metadata(dir).ok()?;
     let (owner, own) = (found.uid(), rustix::process::geteuid().as_raw());
     if owner == own {
-        return Ok(());
+        return None;
     }
     let users = std::fs::read_to_string(USERS).unwrap_or_default();
-    let (owner, own) = (named(&users, owner), named(&users, own));
+    Some([named(&users, owner), named(&users, own)])
+}
+
+/// The other user that a folder belongs to, as `sudo -u` takes it.
+pub fn other_owner(dir: &Path) -> Option<String> {
+    others(dir).map(|[owner, _]| owner)
+}
+
+/// Refuses a folder that is there and belongs to another user.
+pub fn owned(dir: &Path) -> Result<(), Problem> {
+    let Some([owner, own]) = others(dir) else {
+        return Ok(());
+    };
     Err(Problem::new(
         Exit::Config,
         "agentkeys.folder.other_owner",

@@ -20,12 +20,14 @@ mod pool;
 mod read;
 mod rows;
 mod sqlite;
+mod standing;
 mod turn;
 mod writer;
 
 pub use offline::Offline;
 pub use open::OpenError;
 pub use sqlite::{Options, SqliteLedger};
+pub use standing::{HostState, Standing};
 
 #[cfg(test)]
 mod tests;

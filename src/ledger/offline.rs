@@ -63,6 +63,11 @@ impl Offline {
         })
     }
 
+    /// Refuses a file, or a folder of it, that others than its owner can read or change.
+    pub fn private(path: &Path) -> Result<(), OpenError> {
+        open::private(path)
+    }
+
     /// Whether the file was left alone while it was read as one that nobody writes to. If not, it has
     /// to be opened and read again.
     pub fn undisturbed(&self) -> bool {
@@ -79,6 +84,10 @@ impl Offline {
         let sql = "PRAGMA integrity_check(1)";
         let found: String = self.connection.query_row(sql, [], |r| r.get(0))?;
         Ok((found != "ok").then_some(found))
+    }
+
+    pub(super) const fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// A setting of its founding.

@@ -109,7 +109,7 @@ impl From<rusqlite::Error> for OpenError {
 /// Refuses files and a folder that are open to the group or to others. They are not put right in
 /// silence: the folder may be somebody else's, and what others may have read or changed there is
 /// for the operator to judge.
-fn private(path: &Path) -> Result<(), OpenError> {
+pub(super) fn private(path: &Path) -> Result<(), OpenError> {
     let failed = |path: &Path, error| OpenError::Io {
         path: path.to_owned(),
         error,

@@ -85,9 +85,19 @@ pub struct InputProblem {
     pub code: &'static str,
     /// What to do.
     pub message: String,
+    /// The name that nobody has, as the caller wrote it. It leaves no door: only whoever may see all
+    /// names is told which are like it.
+    pub typed: Option<String>,
 }
 
 impl InputProblem {
+    /// The same about a name that nobody has.
+    #[must_use]
+    pub fn typed(mut self, name: &str) -> Self {
+        self.typed = Some(name.to_owned());
+        self
+    }
+
     /// The HTTP status, where it travels as one.
     pub fn status(&self) -> u16 {
         match self.code.rsplit('.').next() {
@@ -105,6 +115,7 @@ impl InputProblem {
         Self {
             code,
             message: message.into(),
+            typed: None,
         }
     }
 }

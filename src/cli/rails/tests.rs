@@ -8,7 +8,7 @@ use crate::rails::test_server::{Options, TestServer};
 fn parse(words: &[&str]) -> RailsCmd {
     let words = [&["agentkeys", "rails"], words].concat();
     let cli = parse_all(words.into_iter().map(Into::into)).unwrap();
-    let Command::Rails(cmd) = cli.command else {
+    let Some(Command::Rails(cmd)) = cli.command else {
         panic!("not a rails command");
     };
     cmd

@@ -501,7 +501,8 @@ impl Cx<'_> {
             Ok(Err(InputProblem::new(
                 "agentkeys.actor.not_found",
                 "there is no such actor; `agentkeys actor list` shows those there are",
-            )))
+            )
+            .typed(name)))
         };
         let named = match name.parse::<Omni>() {
             Ok(omni) => ActorName::Omni(omni),
@@ -537,6 +538,7 @@ impl Cx<'_> {
                 "agentkeys.vendor.not_found",
                 "there is no such vendor; `agentkeys vendor list` shows those there are",
             )
+            .typed(name)
         }))
     }
 }
