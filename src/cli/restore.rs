@@ -170,10 +170,12 @@ fn warnings(restored: &Restored, given: bool) -> Vec<String> {
             "no --erasures were given: whatever was erased after {since} can be read again; erase it once more with `agentkeys memory erase`"
         ));
     }
-    warnings.push(
-        "a certificate of this server's own is not served again, since it may have been revoked: `agentkeys serve` gets another, and tls/restored.pem is the one before"
-            .to_owned(),
-    );
+    if restored.certificate {
+        warnings.push(
+            "the server's certificate is not served again, since it may have been revoked: `agentkeys serve` gets another, and tls/restored.pem is the one before"
+                .to_owned(),
+        );
+    }
     match restored.lost {
         None => warnings.push(format!(
             "nobody knows here what happened after {}: tokens, grants and devices are as they were then, and what was revoked since holds again",

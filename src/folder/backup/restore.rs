@@ -73,6 +73,8 @@ pub struct Restored {
     pub erased_by_keys: Vec<Again>,
     /// What was erased again because a row of the file says so.
     pub replayed: Vec<Again>,
+    /// Whether a certificate of its own was put aside.
+    pub certificate: bool,
     /// Erasures in the file that the snapshot knew already, or whose actor it does not have.
     pub passed_over: u64,
 }

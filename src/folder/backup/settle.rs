@@ -15,6 +15,7 @@ use crate::folder::Folder;
 use crate::ledger::backup::Erased;
 use crate::operate;
 use crate::problem::{Exit, Problem};
+use crate::tls::RESTORED;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
@@ -190,6 +191,7 @@ impl Unpacked {
             unverified: self.known.unverified,
             taken_ms: self.manifest.created_ms,
             keys_ms: self.keys_ms,
+            certificate: folder.dir.join("tls").join(RESTORED).exists(),
             newer_keys: self.keys_id != self.manifest.id,
             passed_over: given.saturating_sub(due.len()) as u64,
             erased_by_keys: by_keys,
