@@ -6,14 +6,14 @@ mod secured;
 
 use super::client::{Client, Headers};
 use super::mcp::{Ask, USUAL};
-use super::{AcceptError, Trust};
+use super::{AcceptError, Trust, timing};
 use crate::text::clean_to;
 use http::header::{DATE, LOCATION};
 use reqwest::Url;
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -24,10 +24,6 @@ const STEP: Duration = Duration::from_secs(10);
 
 /// Clocks further apart than this make tokens expire early or late.
 const CLOCKS_APART_S: i64 = 60;
-
-/// How often the way there and back is measured, and what a voice assistant bears of it.
-const ROUNDS: usize = 5;
-const BEARABLE: Duration = Duration::from_millis(500);
 
 /// Whom a host speaks for.
 #[derive(Debug)]
@@ -102,7 +98,7 @@ pub async fn look(
         }
         credentials => handshakes::shake_hands(&client, credentials).await,
     });
-    found.push(latency(&client).await);
+    found.push(latency(&client, trust).await);
     Ok(found)
 }
 
@@ -319,27 +315,17 @@ async fn open(target: &Url, address: SocketAddr, trust: &Trust) -> Result<(), St
     }
 }
 
-async fn latency(client: &Client) -> Finding {
-    let mut took = Vec::new();
-    for _ in 0..ROUNDS {
-        let started = Instant::now();
-        if let Err(error) = client.get("/healthz", &Headers::new()).await {
-            return Finding::new(
-                "latency",
-                Status::Failed,
-                error.to_string(),
-                "look at the network",
-            );
+/// How far away it is, with the words that `accept` has for it.
+async fn latency(client: &Client, trust: &Trust) -> Finding {
+    match timing::measure(client.base(), None, trust).await {
+        Ok(timing) if timing.is_for_voice() => Finding::ok("latency", timing.to_text()),
+        Ok(timing) => {
+            let fix = "move the server nearer to its hosts: a person waits for the answer";
+            Finding::new("latency", Status::Warn, timing.to_text(), fix)
         }
-        took.push(started.elapsed());
-    }
-    took.sort();
-    let median = took[ROUNDS / 2];
-    let told = format!("{} ms there and back", median.as_millis());
-    if median <= BEARABLE {
-        Finding::ok("latency", told)
-    } else {
-        let fix = "move the server nearer to its hosts: a person waits for the answer";
-        Finding::new("latency", Status::Warn, told, fix)
+        Err(error) => {
+            let fix = "look at the network";
+            Finding::new("latency", Status::Failed, error.to_string(), fix)
+        }
     }
 }

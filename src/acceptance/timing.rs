@@ -76,12 +76,17 @@ fn ms(time: Duration) -> f64 {
 }
 
 impl Timing {
+    /// Whether somebody who talks to a toy would bear it.
+    pub fn is_for_voice(&self) -> bool {
+        self.call.p95 <= VOICE
+    }
+
     /// What it is good for.
     pub fn verdict(&self) -> &'static str {
-        if self.call.p95 > VOICE {
-            "too slow for voice"
-        } else {
+        if self.is_for_voice() {
             "fast enough for voice"
+        } else {
+            "too slow for voice"
         }
     }
 

@@ -271,6 +271,21 @@ fn memory_is_bounded_and_what_is_let_go_is_counted() {
 }
 
 #[test]
+fn a_server_that_sends_much_fills_no_memory() {
+    let mut app = app();
+    let much = "x".repeat(1 << 20);
+    for seq in 0..80 {
+        app.take(News::Event(event(seq, &json!({"detail": much}))));
+    }
+    assert!(app.bytes <= MOST_BYTES && app.rows.len() < 64);
+    assert_eq!(app.dropped() as usize + app.rows.len(), 80);
+    assert_eq!(
+        app.bytes,
+        app.rows.iter().map(|r| r.json.len()).sum::<usize>()
+    );
+}
+
+#[test]
 fn a_feed_that_repeats_or_goes_back_changes_nothing() {
     let mut app = app();
     told(&mut app, story());

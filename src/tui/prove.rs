@@ -57,3 +57,81 @@ fn proved(
 fn hash(text: &str) -> Option<Hash> {
     STANDARD.decode(text).ok()?.try_into().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::audit::note::LogKey;
+    use crate::audit::tree::node_hash;
+    use crate::secret::Secret;
+    use serde_json::json;
+
+    const ORIGIN: &str = "agentkeys.example/log:1";
+
+    /// The answer for the second of two events, and the keys.
+    fn answer(seed: u8) -> (Value, Value) {
+        let key = LogKey::from_seed(ORIGIN, &Secret::new([seed; 32])).unwrap();
+        let [first, second] = [b"first", b"other"].map(|bytes| leaf_hash(bytes));
+        let root = node_hash(&first, &second);
+        let signer = [key];
+        let note = Checkpoint::new(ORIGIN, 2, root).unwrap();
+        let note = note.sign_after(None, &[], &signer).unwrap();
+        let answer = json!({
+            "leaf_hash": STANDARD.encode(second), "proof": [STANDARD.encode(first)],
+            "note": note.to_string(),
+        });
+        let keys = json!({"keys": [{"key": signer[0].verifier().to_string()}]});
+        (answer, keys)
+    }
+
+    fn why(proof: Proof) -> String {
+        match proof {
+            Proof::Fails(why) => why,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn with_its_bytes_it_is_the_event_and_without_a_row_at_its_place() {
+        let (answer, keys) = answer(1);
+        for (envelope, is_whole) in [(Some(b"other".as_slice()), true), (None, false)] {
+            let proof = check(1, &answer, &keys, envelope);
+            let Proof::Holds {
+                whole,
+                size,
+                hashes,
+                ..
+            } = proof
+            else {
+                panic!("{proof:?}")
+            };
+            assert_eq!((whole, size, hashes), (is_whole, 2, 1));
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_proves_nothing() {
+        let (good, keys) = answer(1);
+        let other_event = check(1, &good, &keys, Some(b"made up"));
+        assert_eq!(why(other_event), "it is of another event");
+        let elsewhere = check(0, &good, &keys, None);
+        assert_eq!(why(elsewhere), "it does not lead to the signed root");
+        let (_, others) = answer(2);
+        let signed = "its checkpoint is not signed by the log's key";
+        assert_eq!(why(check(1, &good, &others, None)), signed);
+        assert_eq!(why(check(1, &good, &json!({}), None)), signed);
+        for (field, bad) in [
+            ("leaf_hash", json!("AA==")),
+            ("proof", json!("x")),
+            ("note", json!("x")),
+        ] {
+            let mut answer = good.clone();
+            answer[field] = bad;
+            why(check(1, &answer, &keys, None));
+        }
+        let mut longer = good;
+        longer["proof"] = json!([STANDARD.encode([0; 32]), STANDARD.encode([1; 32])]);
+        why(check(1, &longer, &keys, None));
+    }
+}

@@ -302,6 +302,42 @@ fn a_revoked_token_loses_its_open_stream() {
     server.within(Duration::from_secs(1), || assert!(feed.event().is_none()));
 }
 
+/// Whether a name is anybody's is told to nobody who may not know: not by code, not by row, and not by
+/// what is counted against whom.
+#[test]
+fn a_name_that_nobody_has_is_refused_as_one_out_of_reach() {
+    let limits = [
+        ("AGENTKEYS_LIMITS_CALLS_PER_SECOND", "1"),
+        ("AGENTKEYS_LIMITS_BURST", "4"),
+    ];
+    let server = Server::over(House::demo(), &limits);
+    server.house.ok(&["actor", "create", "O_other"]);
+    let actor = server.house.actor();
+    let viewer = server.reader("viewer", &["--actor", &actor, "--namespaces", "travel"]);
+    let ask = |token: &str, name: &str| {
+        let url = format!("{}/v1/audit/events?limit=1&actor={name}", server.base);
+        let reply = super::support::send(server.http.get(url).bearer_auth(token));
+        (reply.status, reply.code())
+    };
+    let vendor = server.house.token("magiclick");
+    let [known, unknown] = ["O_kevin_001", "nobody"].map(|name| ask(&vendor, name));
+    assert_eq!(known, unknown);
+    assert_eq!(known.1, "agentkeys.auth.role_forbidden");
+    let [known, unknown] = ["O_other", "nobody"].map(|name| ask(&viewer, name));
+    assert_eq!(known, unknown);
+    assert_eq!(known.1, "agentkeys.auth.actor_forbidden");
+    let rows = server
+        .house
+        .events(&["--tool", "audit.read", "--verdict", "deny"]);
+    let reasons: Vec<_> = rows.iter().map(|r| r["reason"].as_str().unwrap()).collect();
+    assert_eq!(reasons[reasons.len() - 2..], ["actor_forbidden"; 2]);
+    // Every asking counts, whoever it was for: with the allowance used up all are told so.
+    while ask(&viewer, &actor).0 != 429 {}
+    for name in ["O_other", "nobody", "O_other", "nobody"] {
+        assert_eq!(ask(&viewer, name).0, 429, "{name}");
+    }
+}
+
 #[test]
 fn a_viewer_sees_one_actor_and_only_its_namespaces() {
     let server = Server::demo();

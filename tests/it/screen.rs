@@ -204,6 +204,10 @@ fn a_viewer_far_away_sees_it_and_the_terminal_comes_back_from_a_signal() {
     let screen = tmux.shows("memory.get");
     assert!(!screen.contains("family"), "a viewer of travel: {screen}");
     tmux.shows("封存");
+    // The oldest row is sealed: the server has to prove it, and its text stays the server's word.
+    tmux.keys(&["g", "Enter"]);
+    tmux.shows("该位置的记录在已签名的树中");
+    tmux.keys(&["Escape", "G"]);
     let pane = tmux.run(&["display", "-p", "-t", "t", "#{pane_pid}"]);
     let shell = text(&pane.stdout).trim().to_owned();
     let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children"));
