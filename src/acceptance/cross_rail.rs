@@ -17,7 +17,7 @@ use super::events::Log;
 use super::play::children::{Agentkeys, Folder, Listening, Scratch};
 use super::play::rail_one::{self, unwired};
 use super::play::stage::Stage;
-use super::play::{self, Against, Audience, Identity, Lines, Progress, Step, Steps, call};
+use super::play::{self, Against, Audience, Identity, Lines, Played, Progress, Step, Steps, call};
 use super::report::Report;
 use super::{AcceptError, Trust, random};
 use crate::digest::sha256;
@@ -93,7 +93,11 @@ pub struct Proof {
 }
 
 /// Runs the proof, and puts the memory back also when it ends early.
-pub async fn run(
+pub fn run<'a>(against: Against<'a>, ark: &'a Ark, audience: Audience<'a>) -> Played<'a, Proof> {
+    Box::pin(prove(against, ark, audience))
+}
+
+async fn prove(
     against: Against<'_>,
     ark: &Ark,
     audience: Audience<'_>,

@@ -20,7 +20,9 @@ use super::play::feed::Feed;
 use super::play::parent::Change;
 use super::play::rail_one;
 use super::play::stage::Stage;
-use super::play::{self, Against, Audience, Identity, Lines, Progress, Step, Steps, assert, since};
+use super::play::{
+    self, Against, Audience, Identity, Lines, Played, Progress, Step, Steps, assert, since,
+};
 use super::report::{Report, Status};
 use super::{AcceptError, Trust};
 use evidence::{Memories, Spending};
@@ -95,7 +97,15 @@ pub struct Proof {
 }
 
 /// Plays the three acts, and puts grants and budget back also when a play ends early.
-pub async fn run(
+pub fn run<'a, 'g: 'a>(
+    against: Against<'a>,
+    audience: Audience<'a>,
+    gate: Gate<'g>,
+) -> Played<'a, Proof> {
+    Box::pin(prove(against, audience, gate))
+}
+
+async fn prove(
     against: Against<'_>,
     audience: Audience<'_>,
     gate: Gate<'_>,

@@ -215,12 +215,12 @@ impl Which {
         args.ark.ark()
     }
 
-    async fn play(
-        &self,
-        against: Against<'_>,
+    async fn play<'a, 'g: 'a>(
+        &'a self,
+        against: Against<'a>,
         ark: &Ark,
-        audience: Audience<'_>,
-        gate: Gate<'_>,
+        audience: Audience<'a>,
+        gate: Gate<'g>,
     ) -> Result<Proved, AcceptError> {
         Ok(match self {
             Self::CrossRail(_) => Proved::CrossRail(cross_rail::run(against, ark, audience).await?),

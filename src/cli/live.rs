@@ -187,7 +187,7 @@ pub(super) async fn show<T>(
     app: &mut App,
     desk: &mut Desk,
     heard: &mut mpsc::Receiver<News>,
-    mut work: Pin<&mut impl Future<Output = Result<T, Problem>>>,
+    mut work: Pin<&mut dyn Future<Output = Result<T, Problem>>>,
 ) -> Result<Option<T>, Problem> {
     let title = format!("agentkeys {}", app.subject.alias);
     let kept = Kept::install();
@@ -276,8 +276,21 @@ impl io::Write for Kept {
     }
 }
 
+/// What brings a screen its news. Boxed: the compiler copies a large future into whatever polls it.
+type Feeding<'a> = Pin<Box<dyn Future<Output = Result<(), Problem>> + 'a>>;
+
 /// Feeds a screen from this machine's folder: events, how the log stands, proofs.
-pub(super) async fn from_folder(
+pub(super) fn from_folder<'a>(
+    ctx: &'a Ctx,
+    log: &'a Log,
+    limit: u32,
+    news: mpsc::Sender<News>,
+    asked: mpsc::Receiver<(u64, String)>,
+) -> Feeding<'a> {
+    Box::pin(here(ctx, log, limit, news, asked))
+}
+
+async fn here(
     ctx: &Ctx,
     log: &Log,
     limit: u32,
@@ -344,7 +357,17 @@ pub(super) async fn seal_there(feed: &Feed) -> Result<Seal, Problem> {
 }
 
 /// The same from a server elsewhere.
-pub(super) async fn from_server(
+pub(super) fn from_server(
+    feed: &mut Feed,
+    limit: u32,
+    news: mpsc::Sender<News>,
+    asked: mpsc::Receiver<(u64, String)>,
+    of_a_proof: bool,
+) -> Feeding<'_> {
+    Box::pin(there(feed, limit, news, asked, of_a_proof))
+}
+
+async fn there(
     feed: &mut Feed,
     limit: u32,
     news: mpsc::Sender<News>,

@@ -278,7 +278,7 @@ fn a_server_that_sends_much_fills_no_memory() {
         app.take(News::Event(event(seq, &json!({"detail": much}))));
     }
     assert!(app.bytes <= MOST_BYTES && app.rows.len() < 64);
-    assert_eq!(app.dropped() as usize + app.rows.len(), 80);
+    assert_eq!(app.dropped() + app.rows.len() as u64, 80);
     assert_eq!(
         app.bytes,
         app.rows.iter().map(|r| r.json.len()).sum::<usize>()

@@ -11,6 +11,7 @@ pub mod show;
 pub(super) mod stage;
 
 use std::path::Path;
+use std::pin::Pin;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -36,6 +37,10 @@ pub enum Against<'a> {
     /// A server of our own, in a folder that is gone afterwards.
     Fresh,
 }
+
+/// A proof on its way. Boxed: the compiler copies a large future into whatever polls it, and
+/// several do.
+pub type Played<'a, T> = Pin<Box<dyn Future<Output = Result<T, AcceptError>> + 'a>>;
 
 /// Whose memory it is and where the id comes from.
 #[derive(Debug, Clone, Default)]
