@@ -321,6 +321,7 @@ fn tell(ctx: &Ctx, done: &Outcome, told: &[Told]) -> Result<(), Problem> {
                 show(ctx, &file.diff)?;
                 format!("wrote {path}")
             }
+            State::Edited => format!("wrote {path} in the place of one that somebody had edited"),
             State::Foreign => format!("wrote {path} in the place of a file that was not ours"),
         };
         ctx.out.line(&line)?;

@@ -70,20 +70,47 @@ fn what_differs_is_shown_and_kept_and_what_does_not_is_left_alone() {
     );
     assert_eq!(again["diff"], "");
 
-    // One of ours that was edited; and once more: each is kept.
-    for (n, edit) in ["example.org", "example.net"].iter().enumerate() {
-        let ours = std::fs::read_to_string(&file).unwrap();
-        let edited = format!("{ours}{edit} {{\n}}\n");
-        std::fs::write(&file, &edited).unwrap();
-        let third = deploy(dir.path(), &out, &["caddy"]);
-        let name = ["Caddyfile.before-agentkeys", "Caddyfile.before-agentkeys.1"][n];
-        assert_eq!(third["backups"], json!([out.join(name)]));
-        let diff = third["diff"].as_str().unwrap();
-        assert!(diff.contains(&format!("\n-{edit} {{\n")), "{diff}");
-        let kept = std::fs::read_to_string(out.join(name)).unwrap();
-        assert_eq!(kept, edited);
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), ours);
-    }
+    // An older one of ours is shown and replaced.
+    let config = dir.path().join("agentkeys.toml");
+    let before = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(
+        &config,
+        before.replace("mcp.example.com", "keys.example.com"),
+    )
+    .unwrap();
+    let ours = std::fs::read_to_string(&file).unwrap();
+    let third = deploy(dir.path(), &out, &["caddy"]);
+    let kept = |name: &str| std::fs::read_to_string(out.join(name)).unwrap();
+    assert_eq!(
+        third["backups"],
+        json!([out.join("Caddyfile.before-agentkeys")])
+    );
+    let diff = third["diff"].as_str().unwrap();
+    assert!(diff.contains("keys.example.com"), "{diff}");
+    assert_eq!(kept("Caddyfile.before-agentkeys"), ours);
+
+    // One that somebody edited is theirs: neither shown nor replaced until that is asked for.
+    let newer = std::fs::read_to_string(&file).unwrap();
+    let edited = format!("{newer}example.org {{\n\tbasic_auth hunter2\n}}\n");
+    std::fs::write(&file, &edited).unwrap();
+    let refused = run_in(
+        dir.path(),
+        &["deploy", "caddy", "--out", out.to_str().unwrap()],
+    );
+    let (code, error) = error_of(&refused);
+    assert_eq!(
+        (code, &error["code"]),
+        (Some(3), &json!("agentkeys.deploy.edited_file"))
+    );
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), edited);
+    let fourth = deploy(dir.path(), &out, &["caddy", "--replace"]);
+    assert_eq!(
+        fourth["backups"],
+        json!([out.join("Caddyfile.before-agentkeys.1")])
+    );
+    assert!(!fourth.to_string().contains("hunter2"), "{fourth}");
+    assert_eq!(kept("Caddyfile.before-agentkeys.1"), edited);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), newer);
     assert_eq!(
         std::fs::read_dir(&out).unwrap().count(),
         3,

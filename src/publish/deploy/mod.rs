@@ -104,6 +104,13 @@ impl Watch {
 impl Bundle {
     /// Its files: name and text.
     pub fn files(&self) -> Result<Vec<(&'static str, String)>, DeployError> {
+        let rendered = self.rendered()?.into_iter();
+        Ok(rendered
+            .map(|(name, text)| (name, written::sealed(&text)))
+            .collect())
+    }
+
+    fn rendered(&self) -> Result<Vec<(&'static str, String)>, DeployError> {
         Ok(match self {
             Self::Systemd(service) => vec![("agentkeys.service", unit(service)?)],
             Self::Container => vec![("Containerfile", containerfile()?)],

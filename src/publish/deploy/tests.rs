@@ -189,9 +189,11 @@ fn every_file_says_who_wrote_it_and_no_other_does() {
         Bundle::Monitoring(Watch::of(&config(""))),
     ] {
         for (name, text) in bundle.files().unwrap() {
-            assert!(written::is_ours(&text), "{name}");
+            assert_eq!(written::whose(&text), State::Ours, "{name}");
+            let edited = format!("{text}\n# and mine");
+            assert_eq!(written::whose(&edited), State::Edited, "{name}");
             let below = format!("\n\n\n\n\n{text}");
-            assert!(!written::is_ours(&below), "{name}");
+            assert_eq!(written::whose(&below), State::Foreign, "{name}");
         }
     }
 }

@@ -5,12 +5,19 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::{Bundle, DeployError};
+use crate::digest::sha256;
 use crate::publish::wire::change::{Backup, Change};
 use crate::publish::wire::file::{BACKUP, HostFile};
 use crate::publish::wire::{Kind, WireError, diff};
 
 /// What one of the first lines of each of these files says, and of no other's.
 const MARK: &str = "Written by `agentkeys deploy ";
+
+/// Around the beginning of the hash of all the rest, right after it.
+const SEAL: (&str, &str) = (" [", "]");
+
+/// Hexadecimal digits of that hash: enough to see that somebody edited the file.
+const DIGITS: usize = 16;
 
 /// How far from its beginning a file says who wrote it.
 const HEAD_LINES: usize = 5;
@@ -38,8 +45,10 @@ pub enum State {
     New,
     /// It is as it has to be.
     Same,
-    /// It is an older one of ours, or one of ours that was edited.
+    /// It is an older one of ours.
     Ours,
+    /// One of ours that somebody edited: what was added may be secret, and is wanted.
+    Edited,
     /// Somebody else wrote it.
     Foreign,
 }
@@ -89,7 +98,7 @@ impl Files {
                 wanted,
             };
             match one.state() {
-                State::Foreign if !replace => Err(foreign(&path)),
+                state @ (State::Foreign | State::Edited) if !replace => Err(foreign(&path, state)),
                 _ => Ok(one),
             }
         });
@@ -142,15 +151,14 @@ impl One {
         match self.file.text() {
             None => State::New,
             Some(text) if text == self.wanted => State::Same,
-            Some(text) if is_ours(text) => State::Ours,
-            Some(_) => State::Foreign,
+            Some(text) => whose(text),
         }
     }
 
     fn told(&self) -> Told {
         let (path, state) = (self.file.path().to_owned(), self.state());
         let diff = match state {
-            State::Foreign => String::new(),
+            State::Foreign | State::Edited => String::new(),
             _ => diff::plain(
                 &path.display().to_string(),
                 self.file.text(),
@@ -166,10 +174,46 @@ impl One {
     }
 }
 
-/// Whether a text says that it was written here.
-pub(super) fn is_ours(text: &str) -> bool {
-    let mut head = text.lines().take(HEAD_LINES);
-    head.any(|line| line.contains(MARK))
+/// The place right after what a text says of who wrote it, if one of its first lines does.
+fn mark(text: &str) -> Option<usize> {
+    let head = text.split_inclusive('\n').take(HEAD_LINES);
+    let head = &text[..head.map(str::len).sum()];
+    let said = head.find(MARK)? + MARK.len();
+    let end = head[said..].find('`')?;
+    Some(said + end + 1)
+}
+
+/// A text with its own hash after the words that say who wrote it.
+pub(super) fn sealed(text: &str) -> String {
+    let Some(at) = mark(text) else {
+        return text.to_owned();
+    };
+    let hash = hex::encode(sha256(&[text.as_bytes()]));
+    let (open, close) = SEAL;
+    format!(
+        "{}{open}{}{close}{}",
+        &text[..at],
+        &hash[..DIGITS],
+        &text[at..]
+    )
+}
+
+/// Whether a text was written here, and is as it was.
+pub(super) fn whose(text: &str) -> State {
+    let Some(at) = mark(text) else {
+        return State::Foreign;
+    };
+    let end = at + SEAL.0.len() + DIGITS + SEAL.1.len();
+    // An older version wrote no hash: whether it was edited cannot be known.
+    let bare = match text.get(end..) {
+        Some(rest) => format!("{}{rest}", &text[..at]),
+        None => return State::Edited,
+    };
+    if sealed(&bare) == text {
+        State::Ours
+    } else {
+        State::Edited
+    }
 }
 
 /// Gives a file a second name, of those that are free the first: it stays there, with its owner and
@@ -192,13 +236,20 @@ pub(in crate::publish) fn keep(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many copies of it were kept"))
 }
 
-fn foreign(path: &Path) -> DeployError {
-    DeployError::new(
-        "agentkeys.deploy.foreign_file",
-        format!(
-            "{} is there, and `agentkeys deploy` did not write it",
-            path.display()
+fn foreign(path: &Path, state: State) -> DeployError {
+    let (code, why) = match state {
+        State::Edited => (
+            "agentkeys.deploy.edited_file",
+            "somebody edited it since `agentkeys deploy` wrote it",
         ),
+        _ => (
+            "agentkeys.deploy.foreign_file",
+            "`agentkeys deploy` did not write it",
+        ),
+    };
+    DeployError::new(
+        code,
+        format!("{} is there, and {why}", path.display()),
         "write elsewhere with --out and take over what you want by hand, or put it aside with \
          --replace, which keeps it under another name",
     )
@@ -211,7 +262,7 @@ fn of_file(error: WireError, path: &Path) -> DeployError {
         Kind::NotUtf8 | Kind::TooLarge => {
             return DeployError {
                 fix: "move it away, or write elsewhere with --out".to_owned(),
-                ..foreign(path)
+                ..foreign(path, State::Foreign)
             };
         }
         Kind::Unreadable => "agentkeys.deploy.unreadable",
