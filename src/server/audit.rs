@@ -307,6 +307,8 @@ impl Feed {
             return Some(": open\n\n".to_owned());
         }
         loop {
+            // What was committed before the server began to stop is still sent.
+            let stopping = self.app.shutdown.is_cancelled();
             let events = self.look().await?;
             if !events.is_empty() || self.checked.elapsed() >= RECHECK {
                 let principal = &self.reader.principal;
@@ -319,13 +321,16 @@ impl Feed {
                 self.spoke = Instant::now();
                 return Some(chunk(&events));
             }
+            if stopping {
+                return None;
+            }
             if self.spoke.elapsed() >= KEEP_ALIVE {
                 self.spoke = Instant::now();
                 return Some(": alive\n\n".to_owned());
             }
             tokio::select! {
                 changed = self.grown.changed() => changed.ok()?,
-                () = self.app.shutdown.cancelled() => return None,
+                () = self.app.shutdown.cancelled() => {}
                 () = tokio::time::sleep(RECHECK) => {}
             }
         }
@@ -336,9 +341,6 @@ impl Feed {
     async fn look(&mut self) -> Option<Vec<Value>> {
         if !self.more {
             tokio::time::sleep_until(self.scanned + SCAN_EVERY).await;
-        }
-        if self.app.shutdown.is_cancelled() {
-            return None;
         }
         self.scanned = Instant::now();
         let size = *self.grown.borrow_and_update();

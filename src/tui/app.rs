@@ -460,7 +460,10 @@ impl App {
                 self.prove()
             }
             Action::Filter => {
-                let text = self.filter_text.clone();
+                let mut text = self.filter_text.clone();
+                if !text.is_empty() {
+                    text.push(' ');
+                }
                 self.mode = Mode::Typing { text, error: None };
                 None
             }

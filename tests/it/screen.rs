@@ -146,7 +146,7 @@ fn events_are_seen_as_they_happen_and_keys_work() {
     tmux.keys(&["Escape"]);
     tmux.keys(&["/", "tool:memory.put rail:xiao", "Enter"]);
     tmux.until("the filter", |screen| {
-        screen.contains("/tool:memory.put") && !screen.contains("memory.get ")
+        screen.contains("tool:memory.put rail:xiao") && !screen.contains("memory.get ")
     });
     tmux.keys(&["e"]);
     let told = tmux.shows("written to agentkeys-events-");
