@@ -28,7 +28,7 @@ fn every_kind_is_written_without_a_question_and_passes_its_check() {
         ("mcp-registry", &["server.json", "CHECKLIST_zh.md"]),
         ("mcp-so", &["README.md", "README_zh.md", "submission.json"]),
     ] {
-        let out = temp.path().join(kind);
+        let out = temp.path().join("a folder deeper").join(kind);
         let answer = listing(&none, kind, &out, &[]);
         let written = answer["files"].as_array().unwrap();
         for file in files {

@@ -80,6 +80,7 @@ impl Folder {
     /// When a file cannot be written; those before it are.
     pub fn write(&self) -> Result<Outcome, WireError> {
         let mut outcome = Outcome::default();
+        std::fs::create_dir_all(&self.path).map_err(|e| unwritable(&self.path, &e))?;
         for one in &self.texts {
             let path = one.file.path().to_owned();
             outcome.files.push(path.clone());
