@@ -12,14 +12,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::client::Client;
 use super::events::Log;
-use super::play::children::{Agentkeys, Folder, Listening, Scratch};
+use super::play::children::{Folder, Listening};
 use super::play::rail_one::{self, unwired};
 use super::play::stage::Stage;
 use super::play::{self, Against, Audience, Identity, Lines, Played, Progress, Step, Steps, call};
 use super::report::Report;
-use super::{AcceptError, Trust, random};
+use super::{AcceptError, random};
 use crate::digest::sha256;
 use crate::publish::listing::{self, Listing};
 use crate::publish::wire;
@@ -103,20 +102,13 @@ async fn prove(
     audience: Audience<'_>,
 ) -> Result<Proof, AcceptError> {
     let mut steps = Steps::new(audience);
-    let scratch = Scratch::new()?;
-    let agentkeys = Agentkeys::find()?;
     let began = steps.begin("setup");
-    let set = Stage::set(against, &agentkeys, &scratch);
-    let stage = audience.unless_stopped(set).await?;
-    let trust = Trust::read(stage.ca_file.as_deref())?;
-    let client = Client::new(&stage.url, &trust)?;
-    let mut log = Log::at_end(&client, &stage.auditor).await?;
+    let stage = audience.unless_stopped(Stage::set(against)).await?;
+    let mut log = Log::at_end(&stage.client, &stage.auditor).await?;
     steps.done("setup", began);
     (audience.progress)(Progress::Stage(stage.setting()));
     let run = Run {
         stage: &stage,
-        agentkeys: &agentkeys,
-        scratch: &scratch,
         ark,
         audience,
     };
@@ -125,9 +117,11 @@ async fn prove(
         steps.judged(assertion);
     }
     let via = tail(&evidence.second, "via").unwrap_or_else(|| "unknown".to_owned());
+    let url = stage.client.base().to_owned();
+    stage.seen(&log, audience).await;
     stage.end().await;
     Ok(Proof {
-        url: client.base().to_owned(),
+        url,
         identity: evidence.identity,
         content_sha256: hex::encode(sha256(&[evidence.line.as_bytes()])),
         via,
@@ -159,8 +153,6 @@ fn before(first: &Lines) -> Option<String> {
 
 struct Run<'a> {
     stage: &'a Stage,
-    agentkeys: &'a Agentkeys,
-    scratch: &'a Scratch,
     ark: &'a Ark,
     audience: Audience<'a>,
 }
@@ -218,7 +210,7 @@ impl Run<'_> {
 
     /// Rail 1: a host like xiaozhi-server.
     async fn xiaozhi(&self, name: &str, plan: &[(&str, Value)]) -> Result<Lines, AcceptError> {
-        rail_one::play(self.stage, self.agentkeys, self.scratch, name, plan).await
+        rail_one::play(self.stage, name, plan).await
     }
 
     /// Rail 2: a client of Ark's API, against whoever plays Ark, which is itself an MCP client of ours.
@@ -226,7 +218,7 @@ impl Run<'_> {
         let fixture: Value =
             serde_json::from_str(include_str!("../../fixtures/cross_rail.json"))
                 .map_err(|e| AcceptError::input(Path::new("fixtures/cross_rail.json"), e))?;
-        let dir = self.scratch.folder("ark")?;
+        let dir = self.stage.scratch.folder("ark")?;
         let ca = self.stage.ca_file.as_ref().map(|p| p.display().to_string());
         match self.ark {
             Ark::StandIn => {
@@ -236,6 +228,7 @@ impl Run<'_> {
                 let base_url = standin.text("base_url")?;
                 let config = self.config(&dir, base_url, &fixture["model"], &fixture["prompt"])?;
                 let answer = self
+                    .stage
                     .agentkeys
                     .lines(&["rails", "ark", "--config", &config, "--json"])
                     .await;
@@ -256,7 +249,7 @@ impl Run<'_> {
                 if let Some(ca) = &ca {
                     words.extend(["--ca-file", ca]);
                 }
-                self.agentkeys.lines_within(&words, THINKING).await
+                self.stage.agentkeys.lines_within(&words, THINKING).await
             }
         }
     }
@@ -276,7 +269,7 @@ impl Run<'_> {
         if let Some(ca) = ca {
             words.extend(["--ca-file", ca]);
         }
-        self.agentkeys.ready(&words).await
+        self.stage.agentkeys.ready(&words).await
     }
 
     /// A config of `rails ark` beside its key.

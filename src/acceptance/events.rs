@@ -109,6 +109,14 @@ impl<'a> Log<'a> {
         at.ok_or_else(|| AcceptError::protocol("GET /v1/audit/events", "no row with a time"))
     }
 
+    /// The place of an actor's newest row, reads of the log left out.
+    pub async fn last_of(&self, actor: &str) -> Result<Option<u64>, AcceptError> {
+        let query = format!("actor={actor}&newest=true&limit={PAGE}");
+        let rows = self.page(&query).await?;
+        let ours = rows.iter().rfind(|e| e.text("tool") != Some(OWN_READS));
+        Ok(ours.map(Event::seq))
+    }
+
     /// The newest row: the one that this very question leaves, or one after it.
     async fn newest(&self) -> Result<Option<Event>, AcceptError> {
         Ok(self.page("newest=true&limit=1").await?.pop())

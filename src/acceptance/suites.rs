@@ -216,6 +216,7 @@ impl<'a> Watch<'a> {
         Audience {
             progress,
             stop: self.stop,
+            seen: None,
         }
     }
 }

@@ -8,23 +8,21 @@
 mod evidence;
 pub mod show;
 
-use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::client::{Client, Reply, value};
+use super::AcceptError;
+use super::client::{Reply, value};
 use super::events::{Event, Log};
-use super::play::children::{Agentkeys, Scratch};
 use super::play::feed::Feed;
 use super::play::parent::Change;
 use super::play::rail_one;
 use super::play::stage::Stage;
 use super::play::{
-    self, Against, Audience, Identity, Lines, Played, Progress, Step, Steps, assert, since,
+    self, Against, Audience, Identity, Lines, Played, Progress, Step, Steps, Waited, assert, since,
 };
 use super::report::{Report, Status};
-use super::{AcceptError, Trust};
 use evidence::{Memories, Spending};
 
 /// The suite's name.
@@ -74,10 +72,10 @@ pub enum Act {
 }
 
 /// Waited for before an act begins; the way for whoever shows the play to let its audience look.
-pub type Gate<'a> = &'a (dyn Fn(Act) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> + Sync);
+pub type Gate<'a> = &'a (dyn Fn(Act) -> Waited + Sync);
 
 /// A gate that is always open.
-pub fn open(_: Act) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+pub fn open(_: Act) -> Waited {
     Box::pin(std::future::ready(()))
 }
 
@@ -97,11 +95,7 @@ pub struct Proof {
 }
 
 /// Plays the three acts, and puts grants and budget back also when a play ends early.
-pub fn run<'a, 'g: 'a>(
-    against: Against<'a>,
-    audience: Audience<'a>,
-    gate: Gate<'g>,
-) -> Played<'a, Proof> {
+pub fn run<'a>(against: Against<'a>, audience: Audience<'a>, gate: Gate<'a>) -> Played<'a, Proof> {
     Box::pin(prove(against, audience, gate))
 }
 
@@ -111,23 +105,15 @@ async fn prove(
     gate: Gate<'_>,
 ) -> Result<Proof, AcceptError> {
     let mut steps = Steps::new(audience);
-    let scratch = Scratch::new()?;
-    let agentkeys = Agentkeys::find()?;
     let began = steps.begin("setup");
-    let set = Stage::set(against, &agentkeys, &scratch);
-    let stage = audience.unless_stopped(set).await?;
-    let trust = Trust::read(stage.ca_file.as_deref())?;
-    let client = Client::new(&stage.url, &trust)?;
-    let log = Log::at_end(&client, &stage.auditor).await?;
-    let feed = Feed::open(&client, &stage.auditor, log.place()).await?;
-    let day = stage.parent.day(&agentkeys, stage.actor()).await?;
+    let stage = audience.unless_stopped(Stage::set(against)).await?;
+    let log = Log::at_end(&stage.client, &stage.auditor).await?;
+    let feed = Feed::open(&stage.client, &stage.auditor, log.place()).await?;
+    let day = stage.parent.day(&stage.agentkeys, stage.actor()).await?;
     steps.done("setup", began);
     (audience.progress)(Progress::Stage(stage.setting()));
     let mut play = Play {
         stage: &stage,
-        agentkeys: &agentkeys,
-        scratch: &scratch,
-        client: &client,
         audience,
         steps,
         log,
@@ -140,14 +126,17 @@ async fn prove(
     };
     let played = play.acts(gate).await;
     play.restore().await;
-    let Play { steps, rows, .. } = play;
+    let Play {
+        steps, rows, log, ..
+    } = play;
     let proof = Proof {
-        url: client.base().to_owned(),
+        url: stage.client.base().to_owned(),
         identity: stage.identity.clone(),
         vendor: stage.xiaozhi.vendor.clone(),
         steps: steps.all,
         rows,
     };
+    stage.seen(&log, audience).await;
     stage.end().await;
     match (played, proof.unrestored()) {
         (Ok(()), _) => Ok(proof),
@@ -167,9 +156,6 @@ struct Before {
 
 struct Play<'a> {
     stage: &'a Stage,
-    agentkeys: &'a Agentkeys,
-    scratch: &'a Scratch,
-    client: &'a Client,
     audience: Audience<'a>,
     steps: Steps<'a>,
     log: Log<'a>,
@@ -343,7 +329,7 @@ impl Play<'_> {
             &self.day,
             self.stage
                 .parent
-                .day(self.agentkeys, self.stage.actor())
+                .day(&self.stage.agentkeys, self.stage.actor())
                 .await,
         ) {
             (Some(day), Ok(Some(now))) => assert(
@@ -366,14 +352,15 @@ impl Play<'_> {
 
     /// Lets the vendor's host make these calls.
     async fn vendor(&self, name: &str, plan: &[(&str, Value)]) -> Result<Lines, AcceptError> {
-        rail_one::play(self.stage, self.agentkeys, self.scratch, name, plan).await
+        rail_one::play(self.stage, name, plan).await
     }
 
     /// The parent changes something.
     async fn change(&self, change: Change<'_>) -> Result<Value, AcceptError> {
-        let parent = &self.stage.parent;
-        parent
-            .change(self.agentkeys, self.scratch, self.stage.actor(), change)
+        let stage = self.stage;
+        stage
+            .parent
+            .change(&stage.agentkeys, &stage.scratch, stage.actor(), change)
             .await
     }
 
@@ -426,7 +413,7 @@ impl Play<'_> {
     async fn post(&self, path: &str, body: &Value) -> Result<Reply, AcceptError> {
         let bearer = format!("Bearer {}", self.stage.xiaozhi.token.expose());
         let headers = vec![("authorization", value(&bearer))];
-        self.client.post(path, &headers, body).await
+        self.stage.client.post(path, &headers, body).await
     }
 }
 

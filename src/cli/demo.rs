@@ -215,12 +215,12 @@ impl Which {
         args.ark.ark()
     }
 
-    async fn play<'a, 'g: 'a>(
-        &'a self,
-        against: Against<'a>,
+    async fn play(
+        &self,
+        against: Against<'_>,
         ark: &Ark,
-        audience: Audience<'a>,
-        gate: Gate<'g>,
+        audience: Audience<'_>,
+        gate: Gate<'_>,
     ) -> Result<Proved, AcceptError> {
         Ok(match self {
             Self::CrossRail(_) => Proved::CrossRail(cross_rail::run(against, ark, audience).await?),
@@ -268,6 +268,7 @@ async fn lines(which: &Which, out: Out, stop: CancellationToken) -> Result<Prove
     let audience = Audience {
         progress: &progress,
         stop: &stop,
+        seen: None,
     };
     let against = live.against(kit.as_ref());
     let proved = which

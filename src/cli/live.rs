@@ -30,7 +30,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// How often a server elsewhere is asked how its log stands, at least and at most: each asking is on
 /// record there.
@@ -71,17 +71,20 @@ impl ThemeName {
     }
 }
 
+/// Hears the place of each row on its way to the screen, if a proof is shown: then the proof's own
+/// reads of the log are left out, and that the feed is cut is not told at once, since a server of
+/// its own goes when the proof is over.
+pub(super) type OfAProof = Option<watch::Sender<u64>>;
+
 /// A feed's way onto the screen.
 pub(super) struct ToScreen {
     news: mpsc::Sender<News>,
-    /// It shows a proof: the proof's own reads of the log are left out, and that the feed is cut is
-    /// not told at once, since a server of its own goes when the proof is over.
-    of_a_proof: bool,
+    of_a_proof: OfAProof,
 }
 
 impl ToScreen {
     pub(super) const fn new(news: mpsc::Sender<News>) -> Self {
-        let of_a_proof = false;
+        let of_a_proof = None;
         Self { news, of_a_proof }
     }
 
@@ -93,14 +96,20 @@ impl ToScreen {
 
 impl Sink for ToScreen {
     async fn event(&mut self, event: Value) -> Result<(), Problem> {
-        if self.of_a_proof && event["tool"] == OWN_READS {
+        let Some(passed) = &self.of_a_proof else {
+            return self.send(News::Event(event)).await;
+        };
+        if event["tool"] == OWN_READS {
             return Ok(());
         }
-        self.send(News::Event(event)).await
+        let seq = event["seq"].as_u64().unwrap_or(0);
+        self.send(News::Event(event)).await?;
+        passed.send_replace(seq);
+        Ok(())
     }
 
     async fn cut(&mut self, why: Option<&str>) -> Result<(), Problem> {
-        if self.of_a_proof && why.is_some() {
+        if self.of_a_proof.is_some() && why.is_some() {
             tokio::time::sleep(QUIET).await;
         }
         self.send(News::Cut(why.map(str::to_owned))).await
@@ -362,7 +371,7 @@ pub(super) fn from_server(
     limit: u32,
     news: mpsc::Sender<News>,
     asked: mpsc::Receiver<(u64, String)>,
-    of_a_proof: bool,
+    of_a_proof: OfAProof,
 ) -> Feeding<'_> {
     Box::pin(there(feed, limit, news, asked, of_a_proof))
 }
@@ -372,7 +381,7 @@ async fn there(
     limit: u32,
     news: mpsc::Sender<News>,
     mut asked: mpsc::Receiver<(u64, String)>,
-    of_a_proof: bool,
+    of_a_proof: OfAProof,
 ) -> Result<(), Problem> {
     let asking = feed.clone();
     let mut events = ToScreen {

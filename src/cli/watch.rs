@@ -105,7 +105,7 @@ pub async fn run(cmd: WatchCmd, ctx: &Ctx) -> Result<(), Problem> {
             }
             return picture(&mut app, &mut heard, now_ms, cmd.size, file);
         }
-        let feeding = pin!(from_server(&mut feed, cmd.limit, news, asked, false));
+        let feeding = pin!(from_server(&mut feed, cmd.limit, news, asked, None));
         return show(ctx, &mut app, &mut desk, &mut heard, feeding)
             .await
             .map(drop);

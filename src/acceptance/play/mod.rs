@@ -105,7 +105,15 @@ pub struct Audience<'a> {
     pub progress: &'a (dyn Fn(Progress<'_>) + Sync),
     /// Cancelled when the proof is to end early.
     pub stop: &'a CancellationToken,
+    /// Waited for before a server of the proof's own goes, by whoever shows the feed.
+    pub seen: Option<Seen<'a>>,
 }
+
+/// Ready when the actor's row at this place has been shown, or will not be.
+pub type Seen<'a> = &'a (dyn Fn(u64) -> Waited + Sync);
+
+/// What a proof waits for on behalf of those who watch.
+pub type Waited = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Audience<'_> {
     /// An error as soon as the proof is to end.

@@ -5,7 +5,6 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::Lines;
-use super::children::{Agentkeys, Scratch};
 use super::stage::Stage;
 use crate::acceptance::AcceptError;
 use crate::publish::wire;
@@ -13,12 +12,10 @@ use crate::publish::wire;
 /// Lets the first host make these calls, in a folder of this name.
 pub(in crate::acceptance) async fn play(
     stage: &Stage,
-    agentkeys: &Agentkeys,
-    scratch: &Scratch,
     name: &str,
     plan: &[(&str, Value)],
 ) -> Result<Lines, AcceptError> {
-    let dir = scratch.folder(name)?;
+    let dir = stage.scratch.folder(name)?;
     let settings = wire::xiaozhi::settings(&stage.xiaozhi.access(&stage.url));
     let settings = settings.map_err(unwired)?;
     let steps: Vec<Value> = plan
@@ -40,7 +37,7 @@ pub(in crate::acceptance) async fn play(
     if let Some(ca) = &ca {
         words.extend(["--ca-file", ca]);
     }
-    agentkeys.lines(&words).await
+    stage.agentkeys.lines(&words).await
 }
 
 /// An address or a token that no host's config could carry.

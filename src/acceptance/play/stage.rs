@@ -6,9 +6,11 @@ use serde_json::Value;
 
 use super::children::{Agentkeys, Listening, Scratch};
 use super::parent::Parent;
-use super::{Against, Identity, Setting};
-use crate::acceptance::AcceptError;
+use super::{Against, Audience, Identity, Setting};
+use crate::acceptance::client::Client;
+use crate::acceptance::events::Log;
 use crate::acceptance::kit::{Kit, TokenKind, TokenState, VendorRef};
+use crate::acceptance::{AcceptError, Trust};
 use crate::demo_set;
 use crate::publish::wire::Access;
 use crate::secret::Secret;
@@ -46,22 +48,31 @@ pub(in crate::acceptance) struct Stage {
     pub parent: Parent,
     /// What the first vendor may do with money, besides asking.
     pub scopes: Vec<String>,
+    pub client: Client,
+    pub agentkeys: Agentkeys,
     server: Option<Listening>,
+    // After the server, which lives in it.
+    pub scratch: Scratch,
 }
 
 impl Stage {
-    pub(in crate::acceptance) async fn set(
-        against: Against<'_>,
-        agentkeys: &Agentkeys,
-        scratch: &Scratch,
-    ) -> Result<Self, AcceptError> {
+    pub(in crate::acceptance) async fn set(against: Against<'_>) -> Result<Self, AcceptError> {
+        let (agentkeys, scratch) = (Agentkeys::find()?, Scratch::new()?);
         match against {
-            Against::Server { url, kit, ca_file } => Self::of_kit(url, kit, ca_file),
+            Against::Server { url, kit, ca_file } => {
+                Self::of_kit(url, kit, ca_file, agentkeys, scratch)
+            }
             Against::Fresh => Self::fresh(agentkeys, scratch).await,
         }
     }
 
-    fn of_kit(url: &str, kit: &Kit, ca_file: Option<&Path>) -> Result<Self, AcceptError> {
+    fn of_kit(
+        url: &str,
+        kit: &Kit,
+        ca_file: Option<&Path>,
+        agentkeys: Agentkeys,
+        scratch: Scratch,
+    ) -> Result<Self, AcceptError> {
         let main = &kit.actors.main;
         let credentials = |vendor: &VendorRef| {
             let held = kit.token(vendor, TokenState::Active, TokenKind::Unpinned)?;
@@ -84,6 +95,7 @@ impl Stage {
                 ca_file: ca_file.map(Path::to_owned),
             },
             scopes: bound.flat_map(|b| b.scopes.clone()).collect(),
+            client: Client::new(&url, &Trust::read(ca_file)?)?,
             url,
             ca_file: ca_file.map(Path::to_owned),
             auditor: kit.auditor()?.clone(),
@@ -96,12 +108,14 @@ impl Stage {
                 derivation_path: main.derivation_path.clone(),
                 wallet: kit.operator.wallet.clone(),
             },
+            agentkeys,
             server: None,
+            scratch,
         })
     }
 
     /// What the operator of a new machine types, each as a process of its own.
-    async fn fresh(agentkeys: &Agentkeys, scratch: &Scratch) -> Result<Self, AcceptError> {
+    async fn fresh(agentkeys: Agentkeys, scratch: Scratch) -> Result<Self, AcceptError> {
         let dir = scratch.path("data").display().to_string();
         let made = agentkeys
             .answer(&["init", "--demo", "--dir", &dir, "--json"])
@@ -128,10 +142,12 @@ impl Stage {
             agentkeys.answer(&show),
         );
         let (server, auditor, actor) = (server?, auditor?, actor?);
-        let identity = identity(agentkeys, &dir, &actor).await?;
+        let identity = identity(&agentkeys, &dir, &actor).await?;
         let mcp_url = server.text("mcp_url")?.trim_end_matches('/').to_owned();
+        let url = mcp_url.strip_suffix("/mcp").unwrap_or(&mcp_url).to_owned();
         Ok(Self {
-            url: mcp_url.strip_suffix("/mcp").unwrap_or(&mcp_url).to_owned(),
+            client: Client::new(&url, &Trust::read(None)?)?,
+            url,
             ca_file: None,
             auditor: Secret::new(field(&auditor, "/token")?),
             xiaozhi: credentials(&made, "xiaozhi", &identity)?,
@@ -139,7 +155,9 @@ impl Stage {
             identity,
             parent: Parent::Folder { dir },
             scopes: vec![demo_set::SPEND_SCOPE.to_owned()],
+            agentkeys,
             server: Some(server),
+            scratch,
         })
     }
 
@@ -155,6 +173,15 @@ impl Stage {
             ca_file: self.ca_file.as_deref(),
             auditor: &self.auditor,
             identity: &self.identity,
+        }
+    }
+
+    /// Until the actor's last row has been shown to those who watch.
+    pub(in crate::acceptance) async fn seen(&self, log: &Log<'_>, audience: Audience<'_>) {
+        if let Some(seen) = audience.seen
+            && let Ok(Some(last)) = log.last_of(self.actor()).await
+        {
+            seen(last).await;
         }
     }
 

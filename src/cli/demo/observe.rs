@@ -54,7 +54,7 @@ pub(super) async fn run(
     let bringing = async {
         match source {
             Source::Folder(log) => from_folder(ctx, &log, 0, feed, asked).await,
-            Source::Server(mut of) => from_server(&mut of, 0, feed, asked, false).await,
+            Source::Server(mut of) => from_server(&mut of, 0, feed, asked, None).await,
         }
     };
     let mut observer = Observer::new(story, subject.actor_omni.clone());

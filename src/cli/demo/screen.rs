@@ -3,7 +3,7 @@
 
 use super::{Proved, Which};
 use crate::acceptance::captions::caption;
-use crate::acceptance::play::{Audience, Progress};
+use crate::acceptance::play::{Audience, Progress, Waited};
 use crate::acceptance::three_acts::{self, Act};
 use crate::acceptance::{Status, cross_rail};
 use crate::cli::Ctx;
@@ -21,17 +21,17 @@ use crate::tui::run::Outside as _;
 use crate::tui::words::Word;
 use jiff::tz::TimeZone;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-/// How long the feed may still bring rows once the proof is over.
-const LAST_ROWS: Duration = Duration::from_millis(500);
+/// How long a proof that is over waits for the screen to have its last rows.
+const LAST_ROWS: Duration = Duration::from_secs(5);
 
-/// Events from before the proof that are shown: what its cast was given.
-const BEFORE: u32 = 20;
+/// Events that are there when the feed begins: what the cast was given, and on a busy machine the
+/// first of the proof's own.
+const BEFORE: u32 = 100;
 
 /// What a proof tells, on its way to the screen.
 enum Told {
@@ -71,12 +71,15 @@ pub(super) async fn run(
     let (tell, told) = mpsc::unbounded_channel();
     // Once the screen is gone nobody is told any more, and the proof goes on to its end.
     let progress = |progress: Progress<'_>| drop(tell.send(kept(progress)));
+    let (passed, came) = watch::channel(0);
+    let seen = |seq| -> Waited { Box::pin(shown(came.clone(), seq, stop.clone())) };
     let audience = Audience {
         progress: &progress,
         stop: &stop,
+        seen: Some(&seen),
     };
     let next = Arc::clone(&desk.next);
-    let gate = |act| -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    let gate = |act| -> Waited {
         let name = match act {
             Act::One => return three_acts::open(act),
             // Nobody is there to press a key.
@@ -95,7 +98,7 @@ pub(super) async fn run(
         drop(tell.send(Told::Scene(Scene::Ended { passed, sentence })));
         Ok(proved)
     };
-    let work = both(played, feed(told, news, asked));
+    let work = both(played, feed(told, news, asked, passed));
     tokio::pin!(work);
     if let Some(file) = &live.screenshot {
         let proved = work.await?;
@@ -158,7 +161,17 @@ async fn key(next: Arc<Notify>, stop: CancellationToken) {
     }
 }
 
-/// The proof, and its feed until a moment after it.
+/// Until the row at this place is on its way to the screen, or none will come any more.
+async fn shown(mut came: watch::Receiver<u64>, seq: u64, stop: CancellationToken) {
+    let there = tokio::time::timeout(LAST_ROWS, came.wait_for(|last| *last >= seq));
+    tokio::select! {
+        // One that came too late is one that the screen lacks.
+        _ = there => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+/// The proof, and its feed until it told the end.
 async fn both<T>(
     played: impl Future<Output = Result<T, Problem>>,
     feed: impl Future<Output = ()>,
@@ -166,9 +179,10 @@ async fn both<T>(
     tokio::pin!(played, feed);
     tokio::select! {
         played = &mut played => {
-            // Ends by itself only when the screen is gone.
+            let proved = played?;
+            // A screen that is full and gone takes nothing any more.
             let _ = tokio::time::timeout(LAST_ROWS, feed).await;
-            played
+            Ok(proved)
         }
         () = &mut feed => played.await,
     }
@@ -180,17 +194,10 @@ async fn feed(
     mut told: mpsc::UnboundedReceiver<Told>,
     news: mpsc::Sender<News>,
     asked: mpsc::Receiver<(u64, String)>,
+    passed: watch::Sender<u64>,
 ) {
-    let setting = loop {
-        match told.recv().await {
-            Some(Told::Scene(scene)) => {
-                if news.send(News::Scene(scene)).await.is_err() {
-                    return;
-                }
-            }
-            Some(Told::Setting(setting)) => break setting,
-            None => return,
-        }
+    let Some(setting) = scenes(&mut told, &news).await else {
+        return;
     };
     let subject = setting.subject.clone();
     if news.send(News::Subject(subject)).await.is_err() {
@@ -203,7 +210,7 @@ async fn feed(
         };
         let ca = setting.ca_file.as_deref();
         let ended = match Feed::at(&setting.url, ca, setting.auditor, &filters) {
-            Ok(mut feed) => from_server(&mut feed, BEFORE, news.clone(), asked, true).await,
+            Ok(mut feed) => from_server(&mut feed, BEFORE, news.clone(), asked, Some(passed)).await,
             Err(problem) => Err(problem),
         };
         if let Err(problem) = ended {
@@ -211,15 +218,26 @@ async fn feed(
         }
         std::future::pending::<()>().await;
     };
-    let scenes = async {
-        while let Some(Told::Scene(scene)) = told.recv().await {
-            if news.send(News::Scene(scene)).await.is_err() {
-                return;
-            }
-        }
-    };
     tokio::select! {
         () = rows => {}
-        () = scenes => {}
+        _ = scenes(&mut told, &news) => {}
+    }
+}
+
+/// Brings the screen what the proof tells, until it tells where it plays or that it is over.
+async fn scenes(
+    told: &mut mpsc::UnboundedReceiver<Told>,
+    news: &mpsc::Sender<News>,
+) -> Option<Setting> {
+    loop {
+        let scene = match told.recv().await? {
+            Told::Scene(scene) => scene,
+            Told::Setting(setting) => return Some(setting),
+        };
+        let over = matches!(scene, Scene::Ended { .. });
+        news.send(News::Scene(scene)).await.ok()?;
+        if over {
+            return None;
+        }
     }
 }
