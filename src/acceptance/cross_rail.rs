@@ -16,7 +16,9 @@ use super::events::Log;
 use super::play::children::{Folder, Listening};
 use super::play::rail_one::{self, unwired};
 use super::play::stage::Stage;
-use super::play::{self, Against, Audience, Identity, Lines, Played, Progress, Step, Steps, call};
+use super::play::{
+    self, Against, Audience, Identity, Lines, Over, Played, Progress, Step, Steps, call,
+};
 use super::report::Report;
 use super::{AcceptError, random};
 use crate::digest::sha256;
@@ -100,7 +102,7 @@ async fn prove(
     against: Against<'_>,
     ark: &Ark,
     audience: Audience<'_>,
-) -> Result<Proof, AcceptError> {
+) -> Result<Over<Proof>, AcceptError> {
     let mut steps = Steps::new(audience);
     let began = steps.begin("setup");
     let stage = audience.unless_stopped(Stage::set(against)).await?;
@@ -117,17 +119,15 @@ async fn prove(
         steps.judged(assertion);
     }
     let via = tail(&evidence.second, "via").unwrap_or_else(|| "unknown".to_owned());
-    let url = stage.client.base().to_owned();
-    stage.seen(&log, audience).await;
-    stage.end().await;
-    Ok(Proof {
-        url,
+    let proof = Proof {
+        url: stage.client.base().to_owned(),
         identity: evidence.identity,
         content_sha256: hex::encode(sha256(&[evidence.line.as_bytes()])),
         via,
         steps: steps.all,
         rows: evidence.rows,
-    })
+    };
+    Ok(Over::new(proof, stage))
 }
 
 /// Rows that the two rails left, without those of others who use the server meanwhile.

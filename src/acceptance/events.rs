@@ -42,16 +42,32 @@ pub(super) struct Log<'a> {
 }
 
 impl<'a> Log<'a> {
-    /// A reader that begins where the log ends now.
-    pub async fn at_end(client: &'a Client, token: &Secret<String>) -> Result<Self, AcceptError> {
+    fn new(client: &'a Client, token: &Secret<String>) -> Self {
         let bearer = value(&format!("Bearer {}", token.expose()));
-        let mut log = Self {
+        Self {
             client,
             headers: vec![("authorization", bearer)],
             next: 0,
-        };
+        }
+    }
+
+    /// A reader that begins where the log ends now.
+    pub async fn at_end(client: &'a Client, token: &Secret<String>) -> Result<Self, AcceptError> {
+        let mut log = Self::new(client, token);
         log.next = log.newest().await?.map_or(0, |e| e.seq() + 1);
         Ok(log)
+    }
+
+    /// The place of an actor's newest row, reads of the log left out.
+    pub async fn last_of(
+        client: &Client,
+        token: &Secret<String>,
+        actor: &str,
+    ) -> Result<Option<u64>, AcceptError> {
+        let query = format!("actor={actor}&newest=true&limit={PAGE}");
+        let rows = Log::new(client, token).page(&query).await?;
+        let ours = rows.iter().rfind(|e| e.text("tool") != Some(OWN_READS));
+        Ok(ours.map(Event::seq))
     }
 
     /// Where it reads on.
@@ -107,14 +123,6 @@ impl<'a> Log<'a> {
         let newest = self.newest().await?;
         let at = newest.as_ref().and_then(|e| e.text("ts")?.parse().ok());
         at.ok_or_else(|| AcceptError::protocol("GET /v1/audit/events", "no row with a time"))
-    }
-
-    /// The place of an actor's newest row, reads of the log left out.
-    pub async fn last_of(&self, actor: &str) -> Result<Option<u64>, AcceptError> {
-        let query = format!("actor={actor}&newest=true&limit={PAGE}");
-        let rows = self.page(&query).await?;
-        let ours = rows.iter().rfind(|e| e.text("tool") != Some(OWN_READS));
-        Ok(ours.map(Event::seq))
     }
 
     /// The newest row: the one that this very question leaves, or one after it.

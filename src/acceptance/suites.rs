@@ -127,8 +127,8 @@ pub const SUITES: [Suite; 6] = [
                 let against = setup.against()?;
                 let steps = |step: Progress<'_>| watch.steps(step);
                 let audience = watch.audience(&steps);
-                let proof = cross_rail::run(against, setup.ark, audience).await?;
-                Ok(proof.report())
+                let over = cross_rail::run(against, setup.ark, audience).await?;
+                Ok(over.end().await.report())
             })
         },
     },
@@ -141,8 +141,8 @@ pub const SUITES: [Suite; 6] = [
                 let against = setup.against()?;
                 let steps = |step: Progress<'_>| watch.steps(step);
                 let audience = watch.audience(&steps);
-                let proof = three_acts::run(against, audience, &three_acts::open).await?;
-                Ok(proof.report())
+                let over = three_acts::run(against, audience, &three_acts::open).await?;
+                Ok(over.end().await.report())
             })
         },
     },
@@ -216,7 +216,6 @@ impl<'a> Watch<'a> {
         Audience {
             progress,
             stop: self.stop,
-            seen: None,
         }
     }
 }

@@ -8,6 +8,7 @@
 mod evidence;
 pub mod show;
 
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -20,7 +21,7 @@ use super::play::parent::Change;
 use super::play::rail_one;
 use super::play::stage::Stage;
 use super::play::{
-    self, Against, Audience, Identity, Lines, Played, Progress, Step, Steps, Waited, assert, since,
+    self, Against, Audience, Identity, Lines, Over, Played, Progress, Step, Steps, assert, since,
 };
 use super::report::{Report, Status};
 use evidence::{Memories, Spending};
@@ -72,10 +73,13 @@ pub enum Act {
 }
 
 /// Waited for before an act begins; the way for whoever shows the play to let its audience look.
-pub type Gate<'a> = &'a (dyn Fn(Act) -> Waited + Sync);
+pub type Gate<'a> = &'a (dyn Fn(Act) -> Opening + Sync);
+
+/// Ready when an act may begin.
+pub type Opening = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A gate that is always open.
-pub fn open(_: Act) -> Waited {
+pub fn open(_: Act) -> Opening {
     Box::pin(std::future::ready(()))
 }
 
@@ -103,7 +107,7 @@ async fn prove(
     against: Against<'_>,
     audience: Audience<'_>,
     gate: Gate<'_>,
-) -> Result<Proof, AcceptError> {
+) -> Result<Over<Proof>, AcceptError> {
     let mut steps = Steps::new(audience);
     let began = steps.begin("setup");
     let stage = audience.unless_stopped(Stage::set(against)).await?;
@@ -126,9 +130,7 @@ async fn prove(
     };
     let played = play.acts(gate).await;
     play.restore().await;
-    let Play {
-        steps, rows, log, ..
-    } = play;
+    let Play { steps, rows, .. } = play;
     let proof = Proof {
         url: stage.client.base().to_owned(),
         identity: stage.identity.clone(),
@@ -136,16 +138,17 @@ async fn prove(
         steps: steps.all,
         rows,
     };
-    stage.seen(&log, audience).await;
+    let Err(error) = played else {
+        return Ok(Over::new(proof, stage));
+    };
     stage.end().await;
-    match (played, proof.unrestored()) {
-        (Ok(()), _) => Ok(proof),
-        (Err(error), None) => Err(error),
-        (Err(error), Some(step)) => Err(AcceptError::Unrestored {
+    Err(match proof.unrestored() {
+        None => error,
+        Some(step) => AcceptError::Unrestored {
             step: step.id,
             cause: format!("{}; the run had ended: {error}", step.got),
-        }),
-    }
+        },
+    })
 }
 
 /// What the first host was told before anything was changed.

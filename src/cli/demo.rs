@@ -9,7 +9,7 @@ use super::live::ThemeName;
 use super::out::Out;
 use crate::acceptance::cross_rail::Ark;
 use crate::acceptance::kit::{self, Kit};
-use crate::acceptance::play::{self, Against, Audience, Progress};
+use crate::acceptance::play::{self, Against, Audience, Over, Progress};
 use crate::acceptance::report::Painter;
 use crate::acceptance::three_acts::Gate;
 use crate::acceptance::{AcceptError, Status, cross_rail, three_acts};
@@ -221,11 +221,15 @@ impl Which {
         ark: &Ark,
         audience: Audience<'_>,
         gate: Gate<'_>,
-    ) -> Result<Proved, AcceptError> {
+    ) -> Result<Over<Proved>, AcceptError> {
         Ok(match self {
-            Self::CrossRail(_) => Proved::CrossRail(cross_rail::run(against, ark, audience).await?),
+            Self::CrossRail(_) => {
+                let over = cross_rail::run(against, ark, audience).await?;
+                over.map(Proved::CrossRail)
+            }
             Self::ThreeActs(_) => {
-                Proved::ThreeActs(three_acts::run(against, audience, gate).await?)
+                let over = three_acts::run(against, audience, gate).await?;
+                over.map(Proved::ThreeActs)
             }
         })
     }
@@ -268,14 +272,13 @@ async fn lines(which: &Which, out: Out, stop: CancellationToken) -> Result<Prove
     let audience = Audience {
         progress: &progress,
         stop: &stop,
-        seen: None,
     };
     let against = live.against(kit.as_ref());
-    let proved = which
+    let over = which
         .play(against, &ark, audience, &three_acts::open)
         .await?;
     spinner.stop();
-    Ok(proved)
+    Ok(over.end().await)
 }
 
 /// What is told of a proof once it is over: facts, rows and the last line.

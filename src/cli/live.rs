@@ -384,6 +384,7 @@ async fn there(
     of_a_proof: OfAProof,
 ) -> Result<(), Problem> {
     let asking = feed.clone();
+    let proof = of_a_proof.is_some();
     let mut events = ToScreen {
         news: news.clone(),
         of_a_proof,
@@ -392,7 +393,7 @@ async fn there(
     let state = async {
         loop {
             // No checkpoint yet, or no answer now: the feed itself says what is wrong.
-            let mut wait = ASK.1;
+            let mut wait = if proof { ASK.0 } else { ASK.1 };
             if let Ok(seal) = seal_there(&asking).await {
                 let due = seal.at_ms + seal.every_ms + 1_000 - SystemClock::default().now_ms();
                 let due = Duration::from_millis(u64::try_from(due).unwrap_or(0));

@@ -40,7 +40,38 @@ pub enum Against<'a> {
 
 /// A proof on its way. Boxed: the compiler copies a large future into whatever polls it, and
 /// several do.
-pub type Played<'a, T> = Pin<Box<dyn Future<Output = Result<T, AcceptError>> + 'a>>;
+pub type Played<'a, T> = Pin<Box<dyn Future<Output = Result<Over<T>, AcceptError>> + 'a>>;
+
+/// A proof that is over and has put everything back. A server of its own still runs, so that
+/// whoever watched can look at what it left.
+#[derive(Debug)]
+pub struct Over<T> {
+    /// What it showed.
+    pub proof: T,
+    stage: stage::Stage,
+}
+
+impl<T> Over<T> {
+    pub(super) const fn new(proof: T, stage: stage::Stage) -> Self {
+        Self { proof, stage }
+    }
+
+    /// The place of the newest row about whom it was.
+    pub async fn last_row(&self) -> Option<u64> {
+        self.stage.last_row().await.ok().flatten()
+    }
+
+    /// The same with another view of what it showed.
+    pub fn map<U>(self, view: impl FnOnce(T) -> U) -> Over<U> {
+        Over::new(view(self.proof), self.stage)
+    }
+
+    /// Ends a server of the proof's own.
+    pub async fn end(self) -> T {
+        self.stage.end().await;
+        self.proof
+    }
+}
 
 /// Whose memory it is and where the id comes from.
 #[derive(Debug, Clone, Default)]
@@ -105,15 +136,7 @@ pub struct Audience<'a> {
     pub progress: &'a (dyn Fn(Progress<'_>) + Sync),
     /// Cancelled when the proof is to end early.
     pub stop: &'a CancellationToken,
-    /// Waited for before a server of the proof's own goes, by whoever shows the feed.
-    pub seen: Option<Seen<'a>>,
 }
-
-/// Ready when the actor's row at this place has been shown, or will not be.
-pub type Seen<'a> = &'a (dyn Fn(u64) -> Waited + Sync);
-
-/// What a proof waits for on behalf of those who watch.
-pub type Waited = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Audience<'_> {
     /// An error as soon as the proof is to end.

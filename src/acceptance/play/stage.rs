@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::children::{Agentkeys, Listening, Scratch};
 use super::parent::Parent;
-use super::{Against, Audience, Identity, Setting};
+use super::{Against, Identity, Setting};
 use crate::acceptance::client::Client;
 use crate::acceptance::events::Log;
 use crate::acceptance::kit::{Kit, TokenKind, TokenState, VendorRef};
@@ -14,6 +14,9 @@ use crate::acceptance::{AcceptError, Trust};
 use crate::demo_set;
 use crate::publish::wire::Access;
 use crate::secret::Secret;
+
+/// The configuration of a server of the proof's own: what it logs is sealed while people look on.
+const CONFIG: &str = "[audit]\nbatch_seconds = 2\n";
 
 /// A host's credentials.
 #[derive(Debug, Clone)]
@@ -120,6 +123,8 @@ impl Stage {
         let made = agentkeys
             .answer(&["init", "--demo", "--dir", &dir, "--json"])
             .await?;
+        let config = scratch.path("data").join("agentkeys.toml");
+        std::fs::write(&config, CONFIG).map_err(|e| AcceptError::input(&config, e))?;
         let alias = field(&made, "/actors/0/alias")?;
         let auditor = [
             "operator", "token", "create", "--role", "auditor", "--dir", &dir, "--json",
@@ -176,13 +181,9 @@ impl Stage {
         }
     }
 
-    /// Until the actor's last row has been shown to those who watch.
-    pub(in crate::acceptance) async fn seen(&self, log: &Log<'_>, audience: Audience<'_>) {
-        if let Some(seen) = audience.seen
-            && let Ok(Some(last)) = log.last_of(self.actor()).await
-        {
-            seen(last).await;
-        }
+    /// The place of the newest row about the actor.
+    pub(in crate::acceptance) async fn last_row(&self) -> Result<Option<u64>, AcceptError> {
+        Log::last_of(&self.client, &self.auditor, self.actor()).await
     }
 
     /// Ends the server, if it is ours.

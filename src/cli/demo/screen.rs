@@ -3,7 +3,7 @@
 
 use super::{Proved, Which};
 use crate::acceptance::captions::caption;
-use crate::acceptance::play::{Audience, Progress, Waited};
+use crate::acceptance::play::{Audience, Progress};
 use crate::acceptance::three_acts::{self, Act};
 use crate::acceptance::{Status, cross_rail};
 use crate::cli::Ctx;
@@ -20,6 +20,7 @@ use crate::tui::play::{Play, Scene};
 use crate::tui::run::Outside as _;
 use crate::tui::words::Word;
 use jiff::tz::TimeZone;
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,34 +72,39 @@ pub(super) async fn run(
     let (tell, told) = mpsc::unbounded_channel();
     // Once the screen is gone nobody is told any more, and the proof goes on to its end.
     let progress = |progress: Progress<'_>| drop(tell.send(kept(progress)));
-    let (passed, came) = watch::channel(0);
-    let seen = |seq| -> Waited { Box::pin(shown(came.clone(), seq, stop.clone())) };
     let audience = Audience {
         progress: &progress,
         stop: &stop,
-        seen: Some(&seen),
     };
+    let looked_at = live.screenshot.is_none().then_some(&stop);
     let next = Arc::clone(&desk.next);
-    let gate = |act| -> Waited {
-        let name = match act {
-            Act::One => return three_acts::open(act),
-            // Nobody is there to press a key.
-            _ if live.screenshot.is_some() => return three_acts::open(act),
-            Act::Two => Word::ActTwo,
-            Act::Three => Word::ActThree,
-        };
-        let waits = Scene::Waits(name.say(lang).to_owned());
-        drop(tell.send(Told::Scene(waits)));
-        Box::pin(key(Arc::clone(&next), stop.clone()))
+    let gate = |act| match (looked_at, name(act)) {
+        (Some(left), Some(name)) => {
+            let waits = Scene::Waits(name.say(lang).to_owned());
+            drop(tell.send(Told::Scene(waits)));
+            Box::pin(key(Arc::clone(&next), left.clone()))
+        }
+        _ => three_acts::open(act),
     };
-    let played = async {
+    let (passed, came) = watch::channel(0);
+    let is_over = Cell::new(false);
+    let work = async {
         let against = live.against(kit.as_ref());
-        let proved = which.play(against, &ark, audience, &gate).await?;
-        let (passed, sentence) = (proved.passed(), proved.sentence(lang, &|w, _| w.to_owned()));
+        let over = which.play(against, &ark, audience, &gate).await?;
+        is_over.set(true);
+        if let Some(last) = over.last_row().await {
+            shown(came, last, &stop).await;
+        }
+        let (passed, sentence) = (over.proof.passed(), over.proof.sentence(lang, &plain));
         drop(tell.send(Told::Scene(Scene::Ended { passed, sentence })));
-        Ok(proved)
+        if let Some(left) = looked_at {
+            // What is on the screen can be looked into, and proved, until then.
+            left.cancelled().await;
+        }
+        Ok(over.end().await)
     };
-    let work = both(played, feed(told, news, asked, passed));
+    let feed = feed(told, news, asked, passed, looked_at);
+    let work = beside(work, feed);
     tokio::pin!(work);
     if let Some(file) = &live.screenshot {
         let proved = work.await?;
@@ -108,14 +114,30 @@ pub(super) async fn run(
     match show(ctx, &mut app, &mut desk, &mut heard, work.as_mut()).await {
         Ok(Some(proved)) => Ok(proved),
         ended => {
-            // Whoever leaves early leaves nothing changed.
             stop.cancel();
-            ctx.out.note(Word::PuttingBack.say(lang));
+            if !is_over.get() {
+                // Whoever leaves early leaves nothing changed.
+                ctx.out.note(Word::PuttingBack.say(lang));
+            }
             let played = work.await;
             ended?;
             played
         }
     }
+}
+
+/// An act that a key starts; the first begins by itself.
+const fn name(act: Act) -> Option<Word> {
+    match act {
+        Act::One => None,
+        Act::Two => Some(Word::ActTwo),
+        Act::Three => Some(Word::ActThree),
+    }
+}
+
+/// Words without colour: the screen has its own.
+fn plain(words: &str, _: Status) -> String {
+    words.to_owned()
 }
 
 /// The steps that are to come.
@@ -162,7 +184,7 @@ async fn key(next: Arc<Notify>, stop: CancellationToken) {
 }
 
 /// Until the row at this place is on its way to the screen, or none will come any more.
-async fn shown(mut came: watch::Receiver<u64>, seq: u64, stop: CancellationToken) {
+async fn shown(mut came: watch::Receiver<u64>, seq: u64, stop: &CancellationToken) {
     let there = tokio::time::timeout(LAST_ROWS, came.wait_for(|last| *last >= seq));
     tokio::select! {
         // One that came too late is one that the screen lacks.
@@ -171,8 +193,8 @@ async fn shown(mut came: watch::Receiver<u64>, seq: u64, stop: CancellationToken
     }
 }
 
-/// The proof, and its feed until it told the end.
-async fn both<T>(
+/// A proof with its feed beside it, until both are over.
+async fn beside<T>(
     played: impl Future<Output = Result<T, Problem>>,
     feed: impl Future<Output = ()>,
 ) -> Result<T, Problem> {
@@ -188,13 +210,15 @@ async fn both<T>(
     }
 }
 
-/// Brings the screen what the proof tells and, from where it plays, the rows. That the rows stop is
-/// shown and no reason to stop.
+/// Brings the screen what the proof tells and, from where it plays, the rows, until the proof is
+/// over and whoever looks at it, if somebody does, leaves. That the rows stop is shown and no reason
+/// to stop.
 async fn feed(
     mut told: mpsc::UnboundedReceiver<Told>,
     news: mpsc::Sender<News>,
     asked: mpsc::Receiver<(u64, String)>,
     passed: watch::Sender<u64>,
+    looked_at: Option<&CancellationToken>,
 ) {
     let Some(setting) = scenes(&mut told, &news).await else {
         return;
@@ -218,9 +242,15 @@ async fn feed(
         }
         std::future::pending::<()>().await;
     };
+    let scenes = async {
+        scenes(&mut told, &news).await;
+        if let Some(left) = looked_at {
+            left.cancelled().await;
+        }
+    };
     tokio::select! {
         () = rows => {}
-        _ = scenes(&mut told, &news) => {}
+        () = scenes => {}
     }
 }
 
