@@ -89,7 +89,7 @@ fn a_parent_gives_back_what_its_own_actors_set_aside_and_no_other() {
     let reply = release("O_other", "O_other", named.clone());
     assert_eq!(
         (reply.status, reply.code().as_str()),
-        (400, "agentkeys.budget.not_reserved")
+        (409, "agentkeys.budget.not_reserved")
     );
     let reply = release("O_kevin_001", "O_kevin_001", json!({"decision": decision}));
     assert_eq!(reply.status, 400, "{}", reply.body);
@@ -102,14 +102,22 @@ fn a_parent_gives_back_what_its_own_actors_set_aside_and_no_other() {
     );
     assert_eq!(day(), 0);
     let again = release("O_kevin_001", "O_kevin_001", named);
-    assert_eq!(again.code(), "agentkeys.budget.not_reserved");
+    assert_eq!(
+        (again.status, again.code().as_str()),
+        (409, "agentkeys.budget.not_reserved")
+    );
     let said = host.text("agentkeys.permission.check", check);
     assert!(said.starts_with("accept"), "{said}");
     let rows = server.house.events(&["--tool", "budget.release"]);
     let done: Vec<_> = rows.iter().filter(|r| r["verdict"] == "accept").collect();
     assert_eq!(done.len(), 1, "{rows:?}");
     assert_eq!(done[0]["actor_omni"], server.house.actor());
-    assert_eq!(rows.len(), 5, "each refusal is a row too: {rows:?}");
+    let statuses: Vec<_> = rows.iter().map(|r| r["status"].as_u64().unwrap()).collect();
+    assert_eq!(
+        statuses,
+        [404, 409, 400, 200, 409],
+        "each refusal is a row too"
+    );
 }
 
 /// The newest decision that holds money.

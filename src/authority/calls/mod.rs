@@ -105,7 +105,7 @@ impl InputProblem {
             Some("statement_erased") => 410,
             Some("content_too_large") => 413,
             Some("integrity_error") => 500,
-            Some("busy" | "exists" | "not_sealed") => 409,
+            Some("busy" | "exists" | "not_sealed" | "not_reserved") => 409,
             _ => 400,
         }
     }
