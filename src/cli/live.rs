@@ -4,6 +4,7 @@ use super::Ctx;
 use super::audit::Log;
 use super::audit::remote::Feed;
 use super::audit::sink::Sink;
+use super::signals::Signals;
 use crate::authority::Authority;
 use crate::authority::ports::Clock as _;
 use crate::authority::sealed::{NotProved, tell_anchor};
@@ -29,7 +30,6 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
 
 /// How often a server elsewhere is asked how its log stands, at least and at most: each asking is on
@@ -200,6 +200,8 @@ pub(super) async fn show<T>(
 ) -> Result<Option<T>, Problem> {
     let title = format!("agentkeys {}", app.subject.alias);
     let kept = Kept::install();
+    // Without them the terminal would be left as it is.
+    let mut signals = Signals::that_end()?;
     let shown = async {
         let mut terminal = Terminal::take(&title).map_err(|e| broken(&e))?;
         let mut keys = EventStream::new();
@@ -213,27 +215,13 @@ pub(super) async fn show<T>(
                     return Ok(given);
                 }
                 done = &mut work, if given.is_none() => given = Some(done?),
-                () = told_to_end() => return Ok(given),
+                _ = signals.next() => return Ok(given),
             }
         }
     };
     let shown = shown.await;
     kept.tell(ctx);
     shown
-}
-
-/// A signal that ends a program. Without it the terminal would be left as it is.
-async fn told_to_end() {
-    let (Ok(mut term), Ok(mut hang_up)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::hangup()),
-    ) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = hang_up.recv() => {}
-    }
 }
 
 pub(super) fn broken(error: &io::Error) -> Problem {

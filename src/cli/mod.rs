@@ -34,6 +34,7 @@ pub mod rails;
 pub mod relay;
 pub mod restore;
 pub mod serve;
+pub mod signals;
 mod standing;
 pub mod tls;
 pub mod tokens;
@@ -417,7 +418,7 @@ pub fn interruptible(work: impl Future<Output = Result<(), Problem>>) -> Result<
     until_interrupted(Box::pin(work))
 }
 
-/// Runs what has something to put back before it ends: ctrl-c asks it to, and a second one does not
+/// Runs what has something to put back before it ends: a signal asks it to, and a second one does not
 /// wait for it.
 pub fn stoppable<F>(work: impl FnOnce(CancellationToken) -> F) -> Result<(), Problem>
 where
@@ -426,13 +427,14 @@ where
     let stop = CancellationToken::new();
     let mut work: Work<'_, ()> = Box::pin(work(stop.clone()));
     block_on(async move {
+        let mut signals = signals::Signals::that_end()?;
         tokio::select! {
             done = &mut work => return done,
-            Ok(()) = tokio::signal::ctrl_c() => stop.cancel(),
+            _ = signals.next() => stop.cancel(),
         }
         tokio::select! {
             done = work => done,
-            Ok(()) = tokio::signal::ctrl_c() => Err(interrupted()),
+            _ = signals.next() => Err(interrupted()),
         }
     })
 }

@@ -145,7 +145,7 @@ fn teller(json: bool) -> Tell {
 
 async fn connect(ctx: &Ctx, connections: &[Connection]) -> Result<(), Problem> {
     let folder = ctx.open().await?;
-    let stop = super::serve::stopped()?;
+    let stop = super::signals::Signals::that_stop()?.or_stdin(false);
     let shutdown = CancellationToken::new();
     let authority = Arc::clone(&folder.authority);
     let relay = Relay::new(authority, shutdown.clone(), teller(ctx.out.is_json()));

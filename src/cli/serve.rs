@@ -3,6 +3,7 @@
 use super::Ctx;
 use super::args::network;
 use super::out::json_line;
+use super::signals::Signals;
 use crate::config::{Config, Flags, LogFormat};
 use crate::folder::Folder;
 use crate::problem::{Exit, Problem};
@@ -16,7 +17,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// What `serve` takes.
 #[derive(Debug, Args)]
@@ -53,6 +53,9 @@ pub struct ServeCmd {
     /// Networks of the proxies that speak TLS in front of this server.
     #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = network)]
     behind_proxy: Vec<IpNet>,
+    /// Stop too when standard input ends, as it does when the program that started this one is gone.
+    #[arg(long)]
+    until_stdin_ends: bool,
 }
 
 /// How hosts talk to this process.
@@ -72,6 +75,7 @@ impl ServeCmd {
             Transport::Stdio if self.listen.is_some() => Some("--listen"),
             Transport::Stdio if self.operator_listen.is_some() => Some("--operator-listen"),
             Transport::Stdio if !self.behind_proxy.is_empty() => Some("--behind-proxy"),
+            Transport::Stdio if self.until_stdin_ends => Some("--until-stdin-ends"),
             Transport::Stdio => None,
         }
     }
@@ -123,13 +127,14 @@ async fn stdio(cmd: ServeCmd, ctx: &Ctx) -> Result<(), Problem> {
         )
     })?;
     let token = super::args::token_file(&file)?;
+    let stopped = Signals::that_stop()?.or_stdin(false);
     if let Some(url) = &cmd.remote {
         let ca = cmd.ca_file.as_deref().map(CaFile::read).transpose()?;
-        return server::remote::serve(url, &ca.unwrap_or_default(), &token, stopped()?).await;
+        return server::remote::serve(url, &ca.unwrap_or_default(), &token, stopped).await;
     }
     let folder = ctx.open().await?;
     let authority = Arc::clone(&folder.authority);
-    server::stdio::serve(authority, &token, stopped()?).await
+    server::stdio::serve(authority, &token, stopped).await
 }
 
 async fn http(cmd: ServeCmd, ctx: &Ctx) -> Result<(), Problem> {
@@ -158,6 +163,8 @@ async fn http(cmd: ServeCmd, ctx: &Ctx) -> Result<(), Problem> {
         use crate::folder::copied::{COPIED, FIX};
         tracing::warn!("{COPIED}; {FIX}");
     }
+    // Before the ready line, so that a signal sent at once already finds its handler.
+    let stopped = Signals::that_stop()?.or_stdin(cmd.until_stdin_ends);
     let pid = std::process::id();
     let (mcp, operator) = (&server.mcp_url, &server.operator_url);
     if ctx.out.is_json() {
@@ -173,7 +180,7 @@ async fn http(cmd: ServeCmd, ctx: &Ctx) -> Result<(), Problem> {
             ctx.out.next("agentkeys vendor create NAME --rail xiaozhi");
         }
     }
-    server.run(relays, stopped()?).await;
+    server.run(relays, stopped).await;
     Ok(())
 }
 
@@ -198,26 +205,6 @@ fn warn_of_endpoint(config: &Config) {
              set [relay] public_url to another name of this server to use /mcp_endpoint/"
         );
     }
-}
-
-/// Resolves when the process is told to stop.
-pub fn stopped() -> Result<impl Future<Output = ()>, Problem> {
-    let hangs = |e: std::io::Error| {
-        Problem::new(
-            Exit::Failed,
-            "agentkeys.serve.signals",
-            format!("signals cannot be caught: {e}"),
-            "this is a fault of the machine; report it",
-        )
-    };
-    let mut terminate = signal(SignalKind::terminate()).map_err(hangs)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(hangs)?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
-            _ = interrupt.recv() => tracing::info!("ctrl-c: draining"),
-        }
-    })
 }
 
 /// Log lines go to stderr.

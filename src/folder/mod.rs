@@ -17,6 +17,7 @@ pub(crate) mod copied;
 mod log_keys;
 mod owner;
 mod place;
+pub(crate) mod scratch;
 mod tokens;
 
 pub use begun::Begun;

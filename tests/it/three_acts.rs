@@ -6,6 +6,7 @@ use super::support::{House, Server, command, json_of, run_in, send, text};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 const STEPS: [&str; 18] = [
     "setup",
@@ -248,8 +249,8 @@ fn a_revocation_that_left_something_is_found() {
     assert_eq!(state(&server, &kit_dir), before);
 }
 
-/// Starts a run that prints each step, interrupts it when this step is over, and waits for it.
-fn interrupted(server: &Server, kit: &str, proof: &str, after: &str) -> Output {
+/// Starts a run that prints each step, sends it a signal when this step is over, and waits for it.
+fn interrupted(server: &Server, kit: &str, proof: &str, after: &str, signal: &str) -> Output {
     let mut demo = command(&server.house.dir());
     demo.args([
         "demo",
@@ -270,13 +271,8 @@ fn interrupted(server: &Server, kit: &str, proof: &str, after: &str) -> Output {
     let seen = lines.find(|line| line.as_ref().unwrap().contains(after));
     assert!(seen.is_some(), "{after} was never over");
     let pid = child.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-INT", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    let mut kill = Command::new("kill");
+    assert!(kill.args([signal, &pid]).status().unwrap().success());
     let rest: Vec<String> = lines.map(Result::unwrap).collect();
     let mut output = child.wait_with_output().unwrap();
     output.stdout = rest.join("\n").into_bytes();
@@ -284,16 +280,16 @@ fn interrupted(server: &Server, kit: &str, proof: &str, after: &str) -> Output {
 }
 
 #[test]
-fn ctrl_c_in_the_middle_puts_everything_back() {
+fn a_signal_in_the_middle_puts_everything_back() {
     let server = Server::over(House::demo(), &[]);
     let kit = kit(&server);
     let before = state(&server, &kit);
-    for after in [
-        "act1.one_row_each",
-        "act2.one_row_each",
-        "act3.revoked_by_second_process",
+    for (after, signal) in [
+        ("act1.one_row_each", "-INT"),
+        ("act2.one_row_each", "-HUP"),
+        ("act3.revoked_by_second_process", "-TERM"),
     ] {
-        let output = interrupted(&server, &kit, "three-acts", after);
+        let output = interrupted(&server, &kit, "three-acts", after, signal);
         assert_eq!(
             output.status.code(),
             Some(130),
@@ -323,7 +319,7 @@ fn the_cross_rail_demo_puts_the_memory_back_when_it_is_interrupted() {
         .to_owned();
     let content = || server.house.ok(&["memory", "get", &alias, "travel"])["content"].clone();
     let before = content();
-    let output = interrupted(&server, &kit, "cross-rail", "rail1.write");
+    let output = interrupted(&server, &kit, "cross-rail", "rail1.write", "-INT");
     assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
     assert_eq!(content(), before);
     // Nothing of the demo listens any more, and its server does.
@@ -331,4 +327,41 @@ fn the_cross_rail_demo_puts_the_memory_back_when_it_is_interrupted() {
         send(server.http.get(format!("{}/healthz", server.base))).status,
         200
     );
+}
+
+#[test]
+fn a_killed_demo_leaves_no_server_and_the_next_one_removes_its_folder() {
+    let temp = tempfile::tempdir().unwrap();
+    let demo = || {
+        let mut demo = command(&temp.path().join("none"));
+        demo.env("TMPDIR", temp.path()).arg("demo");
+        demo
+    };
+    let left = || std::fs::read_dir(temp.path()).unwrap().count();
+    let mut child = demo()
+        .args(["three-acts", "--lang", "en"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let seen = lines.find(|line| line.as_ref().unwrap().contains("act1.one_row_each"));
+    assert!(seen.is_some());
+    let of = child.id();
+    let children = std::fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap();
+    let is_serve = |pid: &&str| {
+        let words = std::fs::read_to_string(format!("/proc/{pid}/cmdline"));
+        words.is_ok_and(|words| words.contains("\0serve\0"))
+    };
+    let server = children.split_whitespace().find(is_serve).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let end = Instant::now() + Duration::from_mins(1);
+    while is_serve(&server) {
+        assert!(Instant::now() < end, "its server runs on");
+        std::thread::yield_now();
+    }
+    assert_eq!(left(), 1, "nobody was there to remove it");
+    let proof = json_of(&demo().args(["cross-rail", "--json"]).output().unwrap());
+    assert_eq!(proof["passed"], true);
+    assert_eq!(left(), 0);
 }

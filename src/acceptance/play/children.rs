@@ -14,7 +14,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::acceptance::{AcceptError, random};
+use crate::acceptance::AcceptError;
+use crate::folder::scratch;
 use crate::text::clean_to;
 
 /// A rail's own deadlines are shorter; this one ends a child that hangs.
@@ -40,35 +41,31 @@ const INHERITED: &[&str] = &[
     "RUST_BACKTRACE",
 ];
 
-/// A folder that only its owner can enter and that is gone afterwards.
+/// How the names of a proof's folders begin.
+const PREFIX: &str = "agentkeys-proof-";
+
+/// A folder that only its owner can enter and that is gone afterwards: what a killed proof left, the
+/// next one removes.
 #[derive(Debug)]
-pub(in crate::acceptance) struct Scratch(PathBuf);
+pub(in crate::acceptance) struct Scratch(scratch::Scratch);
 
 impl Scratch {
     pub(in crate::acceptance) fn new() -> Result<Self, AcceptError> {
-        let name = format!("agentkeys-proof-{}", hex::encode(random::<8>()));
-        let path = std::env::temp_dir().join(name);
-        private(&path)?;
-        Ok(Self(path))
+        let temp = std::env::temp_dir();
+        let made = scratch::Scratch::inside(&temp, PREFIX);
+        made.map(Self).map_err(|e| AcceptError::input(&temp, e))
     }
 
     /// A child's own folder.
     pub(in crate::acceptance) fn folder(&self, name: &str) -> Result<Folder, AcceptError> {
-        let path = self.0.join(name);
+        let path = self.path(name);
         private(&path)?;
         Ok(Folder(path))
     }
 
     /// A path inside that nothing has made yet.
     pub(in crate::acceptance) fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // In a temporary place; what cannot be removed is removed with it.
-        let _ = std::fs::remove_dir_all(&self.0);
+        self.0.path().join(name)
     }
 }
 
@@ -185,10 +182,10 @@ impl Agentkeys {
             what: told(words),
             cause,
         };
-        let mut child = self
-            .command(words)
-            .spawn()
-            .map_err(|e| failed(e.to_string()))?;
+        let mut command = self.command(words);
+        // Whatever becomes of this program, its end closes the pipe, and with it ends what listens.
+        command.arg("--until-stdin-ends").stdin(Stdio::piped());
+        let mut child = command.spawn().map_err(|e| failed(e.to_string()))?;
         let kept = Arc::new(Mutex::new(VecDeque::new()));
         let (Some(out), Some(err)) = (child.stdout.take(), child.stderr.take()) else {
             return Err(failed("its output cannot be read".to_owned()));
@@ -290,7 +287,7 @@ mod tests {
         assert_eq!(mode(&folder.0), 0o700);
         assert_eq!(mode(Path::new(&file)), 0o600);
         assert!(scratch.folder("rail1").is_err(), "a folder is one child's");
-        let path = scratch.0.clone();
+        let path = scratch.0.path().to_owned();
         drop(scratch);
         assert!(!path.exists());
     }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{ca, from_json, input, key, line, read, text};
+use crate::cli::signals::Signals;
 use crate::problem::{Exit, Problem};
 use crate::rails::ark::{ArkClient, Event, Item, Request, Response};
 use crate::rails::ark_standin::{Prompts, Standin};
@@ -60,6 +61,9 @@ pub struct StandinArgs {
     /// Dial MCP servers at private addresses too.
     #[arg(long)]
     pub dial_private: bool,
+    /// Stop too when standard input ends, as it does when the program that started this one is gone.
+    #[arg(long)]
+    pub until_stdin_ends: bool,
     /// A further certificate authority to trust when dialling MCP servers, PEM.
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
@@ -277,7 +281,7 @@ pub(super) async fn stand_in(args: &StandinArgs, as_json: bool) -> Result<(), Pr
             )
         })?;
     // Before the ready line, so that a signal sent at once already finds its handler.
-    let ended = ended()?;
+    let ended = Signals::that_stop()?.or_stdin(args.until_stdin_ends);
     let running = standin.start(listener)?;
     let pid = std::process::id();
     if as_json {
@@ -299,35 +303,4 @@ pub(super) async fn stand_in(args: &StandinArgs, as_json: bool) -> Result<(), Pr
     ended.await;
     running.stop().await;
     Ok(())
-}
-
-/// Resolves at ctrl-c or SIGTERM.
-fn ended() -> Result<impl Future<Output = ()>, Problem> {
-    let no_signals = |e: std::io::Error| {
-        Problem::new(
-            Exit::Failed,
-            "agentkeys.rails.signals",
-            format!("cannot watch for signals: {e}"),
-            "run it where signals can be watched",
-        )
-    };
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut term = signal(SignalKind::terminate()).map_err(no_signals)?;
-        let mut int = signal(SignalKind::interrupt()).map_err(no_signals)?;
-        Ok(async move {
-            tokio::select! {
-                _ = term.recv() => {}
-                _ = int.recv() => {}
-            }
-        })
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = no_signals;
-        Ok(async {
-            let _ = tokio::signal::ctrl_c().await;
-        })
-    }
 }

@@ -2,7 +2,7 @@
 //! was checked, and says in its own log what it is.
 
 use super::bundle::{BundleError, Manifest, Member, Members};
-use super::draft::{Scratch, folder_of};
+use super::draft::{UNFINISHED, folder_of};
 use super::erasures::{self, Erasure};
 use super::keys::Keys;
 use super::problems::{bundle_problem, does_not_verify, newer, not_kept, older, unusable};
@@ -14,6 +14,7 @@ use crate::audit::recheck::Head;
 use crate::authority::event;
 use crate::authority::found::origin_number;
 use crate::authority::ports::Clock as _;
+use crate::folder::scratch::Scratch;
 use crate::folder::system::SystemClock;
 use crate::folder::{INSTANCE, ledger_path, private_dir, write_private};
 use crate::jobs::recheck::{Against, recheck};
@@ -127,7 +128,7 @@ impl Restore {
         progress("keys", 1, 1);
         let parent = folder_of(&self.dir);
         private_dir(parent)?;
-        let scratch = Scratch::inside(parent).map_err(|e| file(RESTORE, parent, &e))?;
+        let scratch = Scratch::inside(parent, UNFINISHED).map_err(|e| file(RESTORE, parent, &e))?;
         let data = scratch.path().join("data");
         let manifest = self.unpack(&keys, &data, &mut progress)?;
         let ledger = ledger_path(&data);

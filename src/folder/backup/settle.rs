@@ -2,7 +2,7 @@
 //! erased, and its place.
 
 use super::bundle::Manifest;
-use super::draft::{Scratch, folder_of};
+use super::draft::folder_of;
 use super::problems::not_kept;
 use super::restore::{Known, Restore, Restored, durable, vacant};
 use super::{RESTORE, file};
@@ -12,6 +12,7 @@ use crate::authority::calls::admin::{AdminCall, ErasureAgain, RestoreRow};
 use crate::authority::identity::Omni;
 use crate::authority::words::Namespace;
 use crate::folder::Folder;
+use crate::folder::scratch::Scratch;
 use crate::ledger::backup::Erased;
 use crate::operate;
 use crate::problem::{Exit, Problem};

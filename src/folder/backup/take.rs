@@ -1,7 +1,7 @@
 //! Taking a backup of a folder, whether or not it is served. Why in this order: see the room.
 
 use super::bundle::{self, CHECKPOINT, CONFIG, LEDGER, Manifest, Member, Signed};
-use super::draft::{Draft, Scratch, folder_of};
+use super::draft::{Draft, UNFINISHED, folder_of};
 use super::keys::{Keys, tls_of};
 use super::{BACKUP, FORMAT, Progress, age, file};
 use crate::audit::checkpoint::Checkpoint;
@@ -10,6 +10,7 @@ use crate::authority::calls::admin::{AdminCall, BackupRow};
 use crate::authority::event::rfc3339;
 use crate::authority::keys::RootKey;
 use crate::authority::ports::Entropy as _;
+use crate::folder::scratch::Scratch;
 use crate::folder::system::SystemEntropy;
 use crate::folder::{Folder, ledger_path};
 use crate::jobs::sealer::SealError;
@@ -196,7 +197,7 @@ impl Work {
 
     fn snapshot(&mut self, out: &Path) -> Result<(Draft, Taken), Problem> {
         let at = |error: &io::Error| file(BACKUP, out, error);
-        let scratch = Scratch::inside(folder_of(out)).map_err(|e| at(&e))?;
+        let scratch = Scratch::inside(folder_of(out), UNFINISHED).map_err(|e| at(&e))?;
         let path = scratch.path().join(LEDGER);
         let progress = &mut self.progress;
         let copy = copies::copy(&ledger_path(&self.dir), &path, |n, of| {
