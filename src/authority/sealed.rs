@@ -4,7 +4,9 @@
 
 use super::calls::InputProblem;
 use super::calls::audit::Reading;
-use super::ports::{KeptAnchor, KeptCheckpoint, LogState, WhichAnchor, WhichCheckpoint};
+use super::ports::{
+    EventFilter, KeptAnchor, KeptCheckpoint, LogState, WhichAnchor, WhichCheckpoint,
+};
 use super::refusal::{Cause, Refusal};
 use super::{Authority, unavailable};
 use crate::audit::anchor::Anchor;
@@ -65,6 +67,16 @@ pub fn tell_anchor(
             "block": kept.anchor.block, "size": kept.anchor.anchored.entry_count,
         })
     });
+}
+
+/// The event at a place and no other.
+fn alone(seq: u64) -> EventFilter {
+    EventFilter {
+        from_seq: Some(seq),
+        until_seq: seq.checked_add(1),
+        limit: 1,
+        ..Default::default()
+    }
 }
 
 /// Why something cannot be proved yet, or at all.
@@ -234,14 +246,21 @@ impl Authority {
         if reading.sees_all() {
             return Ok(true);
         }
-        let filter = super::ports::EventFilter {
-            from_seq: Some(seq),
-            until_seq: seq.checked_add(1),
-            limit: 1,
-            ..Default::default()
-        };
-        let found = self.ledger().events(reading.reach(), &filter).await;
+        let found = self.ledger().events(reading.reach(), &alone(seq)).await;
         Ok(!found.map_err(unavailable)?.is_empty())
+    }
+
+    /// The bytes of the event at a place, for a reader who sees all of the log; none of one that was
+    /// pruned.
+    pub async fn bytes_at(&self, reading: &Reading, seq: u64) -> Result<Option<Vec<u8>>, Refusal> {
+        if !reading.sees_all() {
+            return Ok(None);
+        }
+        let found = self.ledger().events(reading.reach(), &alone(seq)).await;
+        Ok(found
+            .map_err(unavailable)?
+            .pop()
+            .map(|event| event.envelope))
     }
 
     /// Everything about an event that can be carried away: its bytes, the way to the first

@@ -14,7 +14,7 @@ use crate::folder::write_private;
 use crate::operate::text;
 use crate::problem::{Exit, Problem};
 use crate::tui::app::App;
-use crate::tui::news::{Chain, Effect, News, Proof, Seal};
+use crate::tui::news::{Chain, Effect, News, Proof, Seal, Shown};
 use crate::tui::prove;
 use crate::tui::run::{self, End, Outside};
 use crate::tui::screen::Terminal;
@@ -129,7 +129,7 @@ fn left() -> Problem {
 pub(super) struct Desk {
     clock: SystemClock,
     news: mpsc::Sender<News>,
-    prove: mpsc::Sender<(u64, String)>,
+    prove: mpsc::Sender<Shown>,
     /// Woken by the key that goes on.
     pub(super) next: Arc<Notify>,
 }
@@ -156,8 +156,8 @@ pub(super) struct Wires {
     pub(super) news: mpsc::Sender<News>,
     /// For the screen.
     pub(super) heard: mpsc::Receiver<News>,
-    /// For whoever can prove: an event's place and id.
-    pub(super) asked: mpsc::Receiver<(u64, String)>,
+    /// For whoever can prove: the events to be proved.
+    pub(super) asked: mpsc::Receiver<Shown>,
 }
 
 impl Outside for Desk {
@@ -167,9 +167,9 @@ impl Outside for Desk {
 
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Prove { seq, event_id } => {
+            Effect::Prove(shown) => {
                 // One that finds no room is asked for again when it is looked at again.
-                let _ = self.prove.try_send((seq, event_id));
+                let _ = self.prove.try_send(shown);
             }
             Effect::Next => self.next.notify_one(),
             Effect::Export(lines) => {
@@ -282,7 +282,7 @@ pub(super) fn from_folder<'a>(
     log: &'a Log,
     limit: u32,
     news: mpsc::Sender<News>,
-    asked: mpsc::Receiver<(u64, String)>,
+    asked: mpsc::Receiver<Shown>,
 ) -> Feeding<'a> {
     Box::pin(here(ctx, log, limit, news, asked))
 }
@@ -292,7 +292,7 @@ async fn here(
     log: &Log,
     limit: u32,
     news: mpsc::Sender<News>,
-    mut asked: mpsc::Receiver<(u64, String)>,
+    mut asked: mpsc::Receiver<Shown>,
 ) -> Result<(), Problem> {
     let config = ctx.config()?;
     let authority = &log.folder.authority;
@@ -311,17 +311,17 @@ async fn here(
         }
     };
     let proofs = async {
-        while let Some((seq, event_id)) = asked.recv().await {
-            let proof = match authority.inclusion(seq, None).await {
+        while let Some(shown) = asked.recv().await {
+            let proof = match authority.inclusion(shown.seq, None).await {
                 Ok(answer) => {
-                    let envelope = log.envelope(&event_id).await?;
+                    let envelope = log.envelope(&shown.event_id).await?;
                     let keys = authority.log_key().await?;
-                    prove::check(seq, &answer, &keys, envelope.as_deref())
+                    prove::check(&shown, &answer, &keys, envelope.as_deref())
                 }
                 Err(NotProved::Refused(refusal)) => return Err(refusal.into()),
                 Err(NotProved::NotSealed | NotProved::NotThere) => Proof::Soon,
             };
-            to.send(News::Proof(seq, proof)).await?;
+            to.send(News::Proof(shown.seq, proof)).await?;
         }
         Ok::<(), Problem>(())
     };
@@ -358,7 +358,7 @@ pub(super) fn from_server(
     feed: &mut Feed,
     limit: u32,
     news: mpsc::Sender<News>,
-    asked: mpsc::Receiver<(u64, String)>,
+    asked: mpsc::Receiver<Shown>,
     of_a_proof: OfAProof,
 ) -> Feeding<'_> {
     Box::pin(there(feed, limit, news, asked, of_a_proof))
@@ -368,7 +368,7 @@ async fn there(
     feed: &mut Feed,
     limit: u32,
     news: mpsc::Sender<News>,
-    mut asked: mpsc::Receiver<(u64, String)>,
+    mut asked: mpsc::Receiver<Shown>,
     of_a_proof: OfAProof,
 ) -> Result<(), Problem> {
     let asking = feed.clone();
@@ -394,19 +394,24 @@ async fn there(
     let proofs = async {
         // The keys that were published first: a server that changes them later is not believed.
         let mut keys = None;
-        while let Some((seq, event_id)) = asked.recv().await {
+        while let Some(shown) = asked.recv().await {
             if keys.is_none() {
                 let published = asking.ask("/.well-known/agentkeys/log-key", &[]).await;
                 keys = published.ok();
             }
-            let of = [("event_id", event_id)];
+            let of = [("event_id", shown.event_id.clone())];
             let answer = asking.ask("/v1/audit/proof/inclusion", &of).await;
             let proof = match (answer, &keys) {
-                (Ok(answer), Some(keys)) => prove::check(seq, &answer, keys, None),
+                (Ok(answer), Some(keys)) => {
+                    // Those who may see the whole log are given the event's own bytes.
+                    let envelope = STANDARD.decode(text(&answer, "envelope")).ok();
+                    let envelope = envelope.filter(|bytes| !bytes.is_empty());
+                    prove::check(&shown, &answer, keys, envelope.as_deref())
+                }
                 (Err(problem), _) => Proof::Unknown(problem.cause),
                 (_, None) => Proof::Unknown("its keys could not be read".to_owned()),
             };
-            to.send(News::Proof(seq, proof)).await?;
+            to.send(News::Proof(shown.seq, proof)).await?;
         }
         Ok::<(), Problem>(())
     };

@@ -7,6 +7,8 @@ use crate::authority::refusal::{Cause, Refusal};
 use crate::authority::sealed::{NotProved, tell_anchor};
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::CACHE_CONTROL;
 use serde::Deserialize;
 use serde_json::Value;
@@ -93,7 +95,11 @@ pub(super) async fn inclusion(
             Ok(_) => return Err(NotProved::NotThere),
             Err(id) => app.authority.place_of(reading, &id).await?,
         };
-        app.authority.inclusion(seq, size).await
+        let mut proof = app.authority.inclusion(seq, size).await?;
+        if let Some(bytes) = app.authority.bytes_at(reading, seq).await? {
+            proof["envelope"] = STANDARD.encode(bytes).into();
+        }
+        Ok(proof)
     };
     answer(proof.await)
 }

@@ -532,8 +532,8 @@ impl App {
         if !self.detail {
             return None;
         }
-        let row = self.under_cursor()?;
-        let (seq, event_id) = (row.seq, row.event_id()?);
+        let shown = self.under_cursor()?.shown()?;
+        let seq = shown.seq;
         if self.proof.as_ref().is_some_and(|(at, _)| *at == seq) {
             return None;
         }
@@ -542,7 +542,7 @@ impl App {
             return None;
         }
         self.proof = Some((seq, Proof::Coming));
-        Some(Effect::Prove { seq, event_id })
+        Some(Effect::Prove(shown))
     }
 
     fn export(&self) -> Option<Effect> {

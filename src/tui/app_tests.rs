@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::tui::news::Chain;
+use crate::tui::news::{Chain, Shown};
 use crate::tui::play::Scene;
 use crate::tui::screen::{Page, Screen as _};
 use crate::tui::theme::{DARK, MONO};
@@ -139,8 +139,12 @@ fn screens_at_four_sizes() {
         told(&mut app, story());
         snapshot("story", &app, width, height);
         let effects = press(&mut app, "gj\n");
-        let event_id = format!("evt_{:032x}", 12);
-        assert_eq!(effects, [Effect::Prove { seq: 12, event_id }]);
+        let shown = Shown {
+            seq: 12,
+            event_id: format!("evt_{:032x}", 12),
+            event: story().into_iter().find(|e| e["seq"] == 12).unwrap(),
+        };
+        assert_eq!(effects, [Effect::Prove(shown)]);
         let proof = Proof::Holds {
             whole: true,
             size: 15,
@@ -354,7 +358,7 @@ fn a_proof_is_asked_for_once_and_again_when_a_checkpoint_covers_it() {
         ..sealed()
     };
     let effect = app.take(News::Seal(seal));
-    assert!(matches!(effect, Some(Effect::Prove { seq: 17, .. })));
+    assert!(matches!(effect, Some(Effect::Prove(Shown { seq: 17, .. }))));
     assert_eq!(press(&mut app, "\n\n"), [], "it is on its way");
     app.take(News::Proof(
         17,

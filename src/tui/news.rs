@@ -85,6 +85,17 @@ pub enum News {
     Written(Result<String, String>),
 }
 
+/// An event as it is on the screen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Its place.
+    pub seq: u64,
+    /// Its id.
+    pub event_id: String,
+    /// All of it.
+    pub event: Value,
+}
+
 /// What has to be done outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
@@ -93,12 +104,7 @@ pub enum Effect {
     /// Go on with the proof.
     Next,
     /// Get the proof of an event.
-    Prove {
-        /// Its place.
-        seq: u64,
-        /// Its id.
-        event_id: String,
-    },
+    Prove(Shown),
     /// Write this to a new file.
     Export(String),
     /// Hand this to the terminal's clipboard.

@@ -1,5 +1,6 @@
 //! An event as a screen needs it: read and cleaned once, when it comes in.
 
+use super::news::Shown;
 use crate::operate::text;
 use crate::text::{clean_to, escaped};
 use jiff::Timestamp;
@@ -130,8 +131,17 @@ impl Row {
 
     /// The event's id.
     pub fn event_id(&self) -> Option<String> {
+        self.shown().map(|shown| shown.event_id)
+    }
+
+    /// The event, to be proved.
+    pub fn shown(&self) -> Option<Shown> {
         let event: Value = serde_json::from_str(&self.json).ok()?;
-        Some(clean_to(event["event_id"].as_str()?, 60))
+        Some(Shown {
+            seq: self.seq,
+            event_id: clean_to(event["event_id"].as_str()?, 60),
+            event,
+        })
     }
 }
 

@@ -240,7 +240,7 @@ fn a_key_starts_each_act_and_leaving_puts_everything_back() {
     );
     // Its server stays while it is looked at: what was just done is sealed, and proved.
     tmux.keys(&["Enter"]);
-    tmux.shows("in the signed tree");
+    tmux.shows("in the signed tree, checked here");
     tmux.keys(&["q"]);
     given_back(&tmux, "ended 0");
     let tmux = Tmux::start((100, 30), &demo("--lang zh"));

@@ -4,7 +4,7 @@
 use super::support::{House, Server, run_in, send, text};
 use agentkeys::audit::checkpoint::Checkpoint;
 use agentkeys::audit::note::{SignedNote, VerifierKey};
-use agentkeys::audit::tree::{Hash, verify_consistency, verify_inclusion};
+use agentkeys::audit::tree::{Hash, leaf_hash, verify_consistency, verify_inclusion};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -156,6 +156,8 @@ fn a_server_seals_by_itself_and_proves_over_http() {
         let (leaf, path) = (hash(&proof["leaf_hash"]), hashes(&proof["proof"]));
         let (size, root) = (checkpoint.size(), checkpoint.root());
         verify_inclusion(&leaf, proof["seq"].as_u64().unwrap(), size, &path, root).unwrap();
+        let bytes = STANDARD.decode(proof["envelope"].as_str().unwrap());
+        assert_eq!(leaf_hash(&bytes.unwrap()), leaf, "the auditor has it all");
     }
     let first = newest["size"].as_u64().unwrap();
     server.house.ok(&["audit", "checkpoint"]);
@@ -219,10 +221,14 @@ fn proofs_are_for_readers_and_only_of_what_they_may_see() {
             200,
             "{role}"
         );
+        let sees_all = role == "auditor";
         for path in path(own) {
-            assert_eq!(get(&server, &token, &path).0, 200, "{role} {path}");
+            let (status, proof) = get(&server, &token, &path);
+            assert_eq!(status, 200, "{role} {path}");
+            // The bytes speak of everything: with them a blanked word could be read.
+            assert_eq!(proof["envelope"].is_string(), sees_all, "{role} {path}");
         }
-        let wanted = if role == "auditor" { 200 } else { 404 };
+        let wanted = if sees_all { 200 } else { 404 };
         for path in path(others) {
             assert_eq!(get(&server, &token, &path).0, wanted, "{role} {path}");
         }

@@ -15,7 +15,7 @@ use crate::lang::Lang;
 use crate::problem::Problem;
 use crate::secret::Secret;
 use crate::tui::app::App;
-use crate::tui::news::{News, Subject};
+use crate::tui::news::{News, Shown, Subject};
 use crate::tui::play::{Play, Scene};
 use crate::tui::run::Outside as _;
 use crate::tui::words::Word;
@@ -216,7 +216,7 @@ async fn beside<T>(
 async fn feed(
     mut told: mpsc::UnboundedReceiver<Told>,
     news: mpsc::Sender<News>,
-    asked: mpsc::Receiver<(u64, String)>,
+    asked: mpsc::Receiver<Shown>,
     passed: watch::Sender<u64>,
     looked_at: Option<&CancellationToken>,
 ) {
