@@ -31,7 +31,9 @@ pub struct Offline {
 }
 
 impl Offline {
-    /// Opens a file. When nobody has it open it is read as it is, and `SQLite` puts nothing beside it.
+    /// Opens a file. Nothing is written: when nobody has it open it is read as it is, and what a copy
+    /// has in its write-ahead log is found without touching the index beside that. Where a log has
+    /// lost its index, `SQLite` makes one.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let found = path.metadata().map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => OpenError::NotThere(path.to_owned()),
@@ -42,13 +44,15 @@ impl Offline {
         })?;
         let alone = !beside(path, "-wal").exists();
         let still = alone.then(|| (found.len(), found.modified().ok()));
-        let mut flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = if alone {
-            flags |= OpenFlags::SQLITE_OPEN_URI;
-            Connection::open_with_flags(uri(path), flags)?
-        } else {
-            Connection::open_with_flags(path, flags)?
+        let how = match (alone, beside(path, "-shm").exists()) {
+            (true, _) => "?immutable=1",
+            (false, true) => "?readonly_shm=1",
+            (false, false) => "",
         };
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_URI;
+        let connection = Connection::open_with_flags(uri(path) + how, flags)?;
         connection.busy_timeout(open::BUSY)?;
         connection.pragma_update(None, "cache_size", CACHE_KIB)?;
         connection.pragma_update(None, "query_only", true)?;
@@ -169,7 +173,7 @@ fn beside(path: &Path, end: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// A file that nobody changes, in the form in which `SQLite` takes that from its opener.
+/// A path in the form in which `SQLite` takes from its opener how to open it.
 fn uri(path: &Path) -> String {
     use std::fmt::Write as _;
     use std::os::unix::ffi::OsStrExt as _;
@@ -181,7 +185,7 @@ fn uri(path: &Path) -> String {
             let _ = write!(uri, "%{byte:02X}");
         }
     }
-    uri + "?immutable=1"
+    uri
 }
 
 fn tile(c: &Connection, id: TileId) -> Result<Option<Vec<u8>>> {

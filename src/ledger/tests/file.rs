@@ -1,7 +1,7 @@
 //! The file itself: made, opened, refused, erased from.
 
 use super::*;
-use crate::ledger::OpenError;
+use crate::ledger::{Offline, OpenError};
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,6 +22,34 @@ async fn what_was_written_is_there_after_a_restart() {
     assert_eq!(*again.watch().borrow(), 2);
     let next = again.commit(row(), Lane::Customer).await.unwrap();
     assert_eq!(next, Committed::Done { seq: 2 });
+}
+
+#[tokio::test]
+async fn a_copy_with_its_log_is_read_whole_and_not_touched() {
+    let f = Fixture::new().await;
+    f.ledger.commit(row(), Lane::Customer).await.unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(f.dir.path()).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    }
+    let files = || -> std::collections::BTreeMap<_, _> {
+        let entries = std::fs::read_dir(copy.path()).unwrap().map(Result::unwrap);
+        let read = |e: std::fs::DirEntry| (e.file_name(), std::fs::read(e.path()).unwrap());
+        entries.map(read).collect()
+    };
+    let before = files();
+    assert!(before.contains_key(std::ffi::OsStr::new("ledger.sqlite-wal")));
+    let offline = Offline::open(&copy.path().join("ledger.sqlite")).unwrap();
+    assert_eq!(offline.head().unwrap().size, 2);
+    drop(offline);
+    assert!(files() == before, "something was written");
+    // What is open is seen as it is now, and goes on being written.
+    let offline = Offline::open(&f.path()).unwrap();
+    assert_eq!(offline.head().unwrap().size, 2);
+    f.ledger.commit(row(), Lane::Customer).await.unwrap();
+    assert_eq!(offline.head().unwrap().size, 2);
+    assert_eq!(Offline::open(&f.path()).unwrap().head().unwrap().size, 3);
 }
 
 #[tokio::test]
