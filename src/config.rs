@@ -17,6 +17,7 @@ pub use tls::{Acme, Challenge, Files, Tls};
 
 use crate::authority::Limits;
 use crate::authority::limits::Rate;
+use crate::folder::{bounded_text, ordinary};
 use crate::problem::{Exit, Problem};
 use http::Uri;
 use ipnet::IpNet;
@@ -26,6 +27,9 @@ use std::path::{Path, PathBuf};
 
 /// The file's name inside the data folder.
 pub const FILE: &str = "agentkeys.toml";
+
+/// No such file is longer.
+const MAX: u64 = 1024 * 1024;
 
 /// A configuration in force.
 #[derive(Debug, Clone)]
@@ -115,7 +119,8 @@ impl Config {
     /// The configuration of a data folder. A folder without a file has the defaults.
     pub fn load(dir: &Path, flags: Flags) -> Result<Self, Problem> {
         let path = dir.join(FILE);
-        let file = match std::fs::read_to_string(&path) {
+        let text = ordinary(&path).and_then(|file| bounded_text(&file, MAX));
+        let file = match text {
             Ok(text) => Some((path, text)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
             Err(e) => return Err(unreadable(&path, &e)),
@@ -132,7 +137,7 @@ impl Config {
         let mut r = Reader::new(sources)?;
         let config = Self {
             server: Server {
-                public_url: r.read("server.public_url", url)?,
+                public_url: r.read("server.public_url", public_url)?,
                 listen: r.read("server.listen", address)?,
                 operator_listen: r.read("server.operator_listen", address)?,
                 behind_proxy: r.read("server.behind_proxy", ranges)?,
@@ -211,7 +216,7 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
         Exit::Config,
         "agentkeys.config.file_unreadable",
         format!("{} cannot be read: {error}", path.display()),
-        "run as the user who owns the folder, or name another with --dir",
+        "make it a file that the folder's owner may read, run as that user, or name another with --dir",
     )
 }
 
@@ -258,6 +263,24 @@ fn url(raw: Raw) -> Result<Option<Uri>, String> {
     }
 }
 
+/// An address that is put into other people's files as it is: what means something in a template, in
+/// Markdown, in a shell or between quotes is in none of them.
+fn public_url(raw: Raw) -> Result<Option<Uri>, String> {
+    let uri = url(raw)?;
+    let plain = |text: &str, more: &[u8]| {
+        let mut bytes = text.bytes();
+        bytes.all(|b| b.is_ascii_alphanumeric() || more.contains(&b))
+    };
+    let good = |uri: &Uri| {
+        let authority = uri.authority().map_or("", |a| a.as_str());
+        plain(authority, b"-._:[]") && plain(uri.path(), b"-._~/")
+    };
+    if uri.as_ref().is_none_or(good) {
+        return Ok(uri);
+    }
+    Err("has characters other than letters, digits and - . _ ~ / in it".to_owned())
+}
+
 fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || address.parse::<IpAddr>().is_ok_and(|a| a.is_loopback())
@@ -295,7 +318,7 @@ pub fn forbidden_at_xiaozhi(address: &str) -> Option<&'static str> {
 }
 
 fn relay_url(raw: Raw) -> Result<Option<Uri>, String> {
-    let uri = url(raw)?;
+    let uri = public_url(raw)?;
     let forbidden = uri
         .as_ref()
         .and_then(|uri| forbidden_at_xiaozhi(&uri.to_string()));

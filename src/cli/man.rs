@@ -1,6 +1,7 @@
 //! `agentkeys man --out DIR`: a manual page for each command.
 
 use super::{Ctx, grammar};
+use crate::folder::replace_public;
 use crate::problem::{Exit, Problem};
 use clap::Args;
 use clap_mangen::Man;
@@ -22,14 +23,7 @@ pub struct ManCmd {
 
 /// Runs it.
 pub fn run(cmd: &ManCmd, ctx: &Ctx) -> Result<(), Problem> {
-    let written = write(&cmd.out).map_err(|e| {
-        Problem::new(
-            Exit::Failed,
-            "agentkeys.file.unwritable",
-            format!("the pages cannot be written to {}: {e}", cmd.out.display()),
-            "name a folder that this user may write",
-        )
-    })?;
+    let written = write(&cmd.out)?;
     let first = cmd.out.join("agentkeys.1");
     let answer = json!({"dir": cmd.out.display().to_string(), "pages": written});
     ctx.out.answer(&answer, || {
@@ -41,11 +35,19 @@ pub fn run(cmd: &ManCmd, ctx: &Ctx) -> Result<(), Problem> {
     Ok(())
 }
 
-fn write(dir: &Path) -> io::Result<Vec<String>> {
-    std::fs::create_dir_all(dir)?;
+fn write(dir: &Path) -> Result<Vec<String>, Problem> {
+    let unwritable = |e: io::Error| {
+        Problem::new(
+            Exit::Failed,
+            "agentkeys.file.unwritable",
+            format!("the pages cannot be written to {}: {e}", dir.display()),
+            "name a folder that this user may write",
+        )
+    };
+    std::fs::create_dir_all(dir).map_err(unwritable)?;
     let mut names = Vec::new();
-    for (name, page) in pages()? {
-        std::fs::write(dir.join(&name), page)?;
+    for (name, page) in pages().map_err(unwritable)? {
+        replace_public(&dir.join(&name), &page)?;
         names.push(name);
     }
     Ok(names)
@@ -128,6 +130,22 @@ fn verbatim<'l>(to: &mut Roff, lines: impl Iterator<Item = &'l str>) {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_page_takes_the_place_of_a_page_and_is_not_written_through_a_link() {
+        let temp = tempfile::tempdir().unwrap();
+        let at = |name: &str| temp.path().join(name);
+        let dir = at("man");
+        for _ in 0..2 {
+            assert!(write(&dir).unwrap().contains(&"agentkeys.1".to_owned()));
+        }
+        std::fs::write(at("precious"), "mine").unwrap();
+        std::fs::remove_file(dir.join("agentkeys.1")).unwrap();
+        std::os::unix::fs::symlink("../precious", dir.join("agentkeys.1")).unwrap();
+        let refused = write(&dir).unwrap_err();
+        assert_eq!(refused.code, "agentkeys.file.not_a_file");
+        assert_eq!(std::fs::read_to_string(at("precious")).unwrap(), "mine");
+    }
 
     #[test]
     fn every_command_has_a_page_with_its_examples_as_they_are_typed() {

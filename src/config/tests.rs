@@ -64,6 +64,58 @@ fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
 }
 
 #[test]
+fn what_is_no_file_is_refused_and_not_waited_for() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join(FILE);
+    let code = || {
+        Config::load(temp.path(), Flags::default())
+            .err()
+            .map(|p| p.code)
+    };
+    let unreadable = Some("agentkeys.config.file_unreadable");
+    assert_eq!(code(), None);
+    std::fs::write(&path, "#".repeat(2 * 1024 * 1024)).unwrap();
+    assert_eq!(code(), unreadable);
+    std::fs::remove_file(&path).unwrap();
+    let piped = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(piped.unwrap().success());
+    assert_eq!(code(), unreadable);
+    std::fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+    assert_eq!(code(), unreadable);
+    // A link to a file is how some deploy it.
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(temp.path().join("theirs"), "").unwrap();
+    std::os::unix::fs::symlink("theirs", &path).unwrap();
+    assert_eq!(code(), None);
+}
+
+#[test]
+fn a_public_address_has_nothing_in_it_that_a_page_or_a_shell_would_read() {
+    let read = |url: &str| {
+        let flags = Flags::default().with("server.public_url", "--url", Some(url));
+        config("", &[], flags).map_err(|p| p.code)
+    };
+    for good in [
+        "https://mcp.example.com/mcp",
+        "https://h:8443/a-b/c_d.e/~f/mcp",
+        "http://[::1]:8088/mcp",
+    ] {
+        assert!(read(good).is_ok(), "{good}");
+    }
+    for path in [
+        "{{7*7}}", "a'b", "a\"b", "$(x)", "a|b", "[a]", "a(b)", "a%20b", "a;b", "a&b", "a:b", "`x`",
+    ] {
+        let url = format!("https://mcp.example.com/{path}/mcp");
+        let refused = read(&url).unwrap_err();
+        assert_eq!(refused, "agentkeys.config.value_invalid", "{url}");
+    }
+    for host in ["a'b.example.com", "{h}.example.com", "$h", "a(b).com"] {
+        assert!(read(&format!("https://{host}/mcp")).is_err(), "{host}");
+    }
+}
+
+#[test]
 fn the_environment_speaks_every_kind() {
     let env = [
         ("AGENTKEYS_AUDIT_BATCH_SECONDS", "2"),

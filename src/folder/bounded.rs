@@ -1,7 +1,42 @@
 //! Reading what somebody else may have written: never more than it can be.
 
-use std::fs::File;
+use rustix::fs::OFlags;
+use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind, Read as _, Result};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+/// Opens what has to be an ordinary file, or a link to one: nobody waits at a pipe that somebody put
+/// in its place, and no device is read without an end.
+///
+/// # Errors
+/// When it is not there, may not be read, or is something else.
+pub fn ordinary(path: &Path) -> Result<File> {
+    open(path, OFlags::NONBLOCK)
+}
+
+/// The same, but of no link: it would lead out of the folder that somebody else made.
+///
+/// # Errors
+/// As above, and when it is a link.
+pub fn ordinary_here(path: &Path) -> Result<File> {
+    open(path, OFlags::NONBLOCK | OFlags::NOFOLLOW)
+}
+
+fn open(path: &Path, flags: OFlags) -> Result<File> {
+    let flags = i32::try_from(flags.bits()).unwrap_or_default();
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let no_file = || Error::new(ErrorKind::InvalidInput, "it is no ordinary file");
+    let file = opened.map_err(|error| match rustix::io::Errno::from_io_error(&error) {
+        // What the system says of a link that is not followed, and of a socket.
+        Some(rustix::io::Errno::LOOP | rustix::io::Errno::NXIO) => no_file(),
+        _ => error,
+    })?;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(no_file())
+}
 
 /// All of a file, which is refused when it is longer than so many bytes.
 pub fn bounded(file: &File, most: u64) -> Result<Vec<u8>> {
@@ -26,6 +61,35 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use std::io::{Seek as _, Write as _};
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn only_an_ordinary_file_is_read_and_nothing_is_waited_for() {
+        let temp = tempfile::tempdir().unwrap();
+        let at = |name: &str| temp.path().join(name);
+        std::fs::write(at("file"), "a").unwrap();
+        symlink("file", at("link")).unwrap();
+        symlink("/dev/zero", at("zero")).unwrap();
+        let piped = std::process::Command::new("mkfifo")
+            .arg(at("pipe"))
+            .status();
+        assert!(piped.unwrap().success());
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        for name in ["file", "link"] {
+            assert_eq!(bounded(&ordinary(&at(name)).unwrap(), 9).unwrap(), b"a");
+        }
+        for name in ["zero", "pipe", "socket", "."] {
+            let error = ordinary(&at(name)).unwrap_err();
+            assert_eq!(error.to_string(), "it is no ordinary file", "{name}");
+        }
+        assert!(ordinary_here(&at("file")).is_ok());
+        for name in ["link", "zero", "pipe"] {
+            let error = ordinary_here(&at(name)).unwrap_err();
+            assert_eq!(error.to_string(), "it is no ordinary file", "{name}");
+        }
+        let none = ordinary(&at("none")).unwrap_err();
+        assert_eq!(none.kind(), ErrorKind::NotFound);
+    }
 
     #[test]
     fn what_is_too_long_or_no_text_is_refused_and_not_cut() {

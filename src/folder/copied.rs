@@ -6,11 +6,10 @@
 //! put on another mount is not. It tells nothing of a copied disk, whose files have the same inodes,
 //! and of a copy that was made before the first was ever served; so it warns and refuses nothing.
 
-use super::{ledger_path, replace_private};
+use super::{bounded_text, ledger_path, ordinary_here, replace_private};
 use crate::problem::Problem;
-use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The file with the mark. In no backup, so a restored folder gets its own.
 const MARK: &str = "ledger.place";
@@ -49,16 +48,8 @@ fn own(dir: &Path) -> Option<String> {
     Some(format!("inode {}\n", ledger.ino()))
 }
 
-fn marked(path: &PathBuf) -> Option<String> {
-    // A pipe in its place would be waited for.
-    let there = path.symlink_metadata().ok()?;
-    if !there.is_file() {
-        return None;
-    }
-    let mut text = String::new();
-    let file = std::fs::File::open(path).ok()?;
-    file.take(MAX).read_to_string(&mut text).ok()?;
-    Some(text)
+fn marked(path: &Path) -> Option<String> {
+    bounded_text(&ordinary_here(path).ok()?, MAX).ok()
 }
 
 #[cfg(test)]

@@ -21,11 +21,11 @@ pub(crate) mod scratch;
 mod tokens;
 
 pub use begun::Begun;
-pub use bounded::{bounded, bounded_text};
+pub use bounded::{bounded, bounded_text, ordinary, ordinary_here};
 pub use owner::{other_owner, owned};
 use place::sweep;
 pub use place::write_private;
-pub(crate) use place::{Beside, replace_private};
+pub(crate) use place::{Beside, replace_private, replace_public};
 
 use crate::authority::found::{self, purpose};
 use crate::authority::identity::Omni;
@@ -316,7 +316,8 @@ fn root_key(dir: &Path, create: bool) -> Result<RootKey, Problem> {
         SystemEntropy.fill(&mut bytes);
         write_private(&path, hex::encode(bytes).as_bytes())?;
     }
-    let text = std::fs::read_to_string(&path).map_err(|e| {
+    let text = ordinary(&path).and_then(|file| bounded_text(&file, MAX_PRIVATE));
+    let text = text.map_err(|e| {
         Problem::new(
             Exit::Config,
             "agentkeys.folder.root_key_unreadable",

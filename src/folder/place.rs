@@ -88,6 +88,16 @@ pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), Problem> 
     written(path, bytes)?.replace()
 }
 
+/// The same, for everybody to read.
+pub(crate) fn replace_public(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let beside = written(path, bytes)?;
+    let public = std::fs::Permissions::from_mode(0o644);
+    let opened = beside.file().set_permissions(public);
+    opened.map_err(|e| io(path, &e))?;
+    beside.replace()
+}
+
 fn written(path: &Path, bytes: &[u8]) -> Result<Beside, Problem> {
     let beside = Beside::of(path)?;
     let mut file = beside.file();
@@ -125,6 +135,10 @@ mod tests {
         let mode = at("file").metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
 
+        replace_public(&at("file"), b"d").unwrap();
+        let mode = at("file").metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o644);
+
         let piped = std::process::Command::new("mkfifo")
             .arg(at("pipe"))
             .status();
@@ -133,6 +147,8 @@ mod tests {
         std::fs::create_dir(at("folder")).unwrap();
         for name in ["pipe", "link", "folder"] {
             let problem = replace_private(&at(name), b"x").unwrap_err();
+            assert_eq!(problem.code, "agentkeys.file.not_a_file", "{name}");
+            let problem = replace_public(&at(name), b"x").unwrap_err();
             assert_eq!(problem.code, "agentkeys.file.not_a_file", "{name}");
         }
         assert!(at("pipe").symlink_metadata().unwrap().file_type().is_fifo());
