@@ -133,6 +133,15 @@ impl Config {
         Self::from_sources(Sources { flags, env, file })
     }
 
+    /// A configuration of flags alone, held to what every one is held to.
+    pub fn of(flags: Flags) -> Result<Self, Problem> {
+        let sources = Sources {
+            flags,
+            ..Sources::default()
+        };
+        Self::from_sources(sources)
+    }
+
     fn from_sources(sources: Sources) -> Result<Self, Problem> {
         let mut r = Reader::new(sources)?;
         let config = Self {

@@ -7,7 +7,7 @@ use crate::acceptance::{Trust, listed};
 use crate::config::{Config, Flags};
 use crate::operate;
 use crate::problem::{Exit, Problem};
-use crate::publish::listing::{Folder, Kind, Listing, Outcome, check};
+use crate::publish::listing::{Folder, Kind, Listing, Outcome, check, fault};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -111,7 +111,8 @@ fn write(ctx: &Ctx, kind: Kind, to: &To, publisher: Option<String>) -> Result<()
         .with("listing.publisher", "--publisher", publisher);
     let config = Config::load(&ctx.dir()?, flags)?;
     let out = absolute(&to.out)?;
-    let folder = Folder::read(&out, Listing::of(kind, &config).files()?)?;
+    let files = Listing::of(kind, &config).files().map_err(fault)?;
+    let folder = Folder::read(&out, files)?;
     let diff = folder.diff();
     let done = folder.write()?;
     let next = [
@@ -173,7 +174,7 @@ fn absolute(path: &Path) -> Result<PathBuf, Problem> {
 }
 
 async fn check_folder(ctx: &Ctx, args: &CheckArgs) -> Result<(), Problem> {
-    let mut looked = check::look(&args.dir)?;
+    let mut looked = check::look(&args.dir).map_err(fault)?;
     if let Some(url) = &args.url {
         match &args.token_file {
             None => looked.not_compared(

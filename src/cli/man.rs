@@ -47,7 +47,13 @@ fn write(dir: &Path) -> Result<Vec<String>, Problem> {
     std::fs::create_dir_all(dir).map_err(unwritable)?;
     let mut names = Vec::new();
     for (name, page) in pages().map_err(unwritable)? {
-        replace_public(&dir.join(&name), &page)?;
+        replace_public(&dir.join(&name), &page).map_err(|problem| Problem {
+            exit: Exit::Failed,
+            code: "agentkeys.file.unwritable",
+            fix: "name a folder that this user may write, with nothing but files under these names"
+                .to_owned(),
+            ..problem
+        })?;
         names.push(name);
     }
     Ok(names)
@@ -143,7 +149,7 @@ mod tests {
         std::fs::remove_file(dir.join("agentkeys.1")).unwrap();
         std::os::unix::fs::symlink("../precious", dir.join("agentkeys.1")).unwrap();
         let refused = write(&dir).unwrap_err();
-        assert_eq!(refused.code, "agentkeys.file.not_a_file");
+        assert_eq!(refused.code, "agentkeys.file.unwritable");
         assert_eq!(std::fs::read_to_string(at("precious")).unwrap(), "mine");
     }
 

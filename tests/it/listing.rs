@@ -97,7 +97,7 @@ fn a_folder_of_somebody_else_is_refused() {
         &["listing", "mcp-so", "--out", place],
     );
     assert_eq!(output.status.code(), Some(3));
-    assert!(text(&output.stderr).contains("agentkeys.wire.not_ours"));
+    assert!(text(&output.stderr).contains("agentkeys.listing.not_ours"));
     assert_eq!(
         std::fs::read_to_string(temp.path().join("README.md")).unwrap(),
         "mine\n"

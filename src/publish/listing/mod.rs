@@ -9,6 +9,7 @@ pub mod check;
 mod facts;
 mod images;
 mod page;
+mod png;
 mod server_json;
 mod written;
 
@@ -22,6 +23,7 @@ use super::wire::{Flaw, Kind as FlawKind};
 use crate::authority::words::HostProfile;
 use crate::config::{Config, Listing as Operator};
 use crate::mcp::{fingerprint, service};
+use crate::problem::{Exit, Problem};
 use facts::{Facts, Step};
 
 pub use written::{Folder, Outcome};
@@ -161,10 +163,14 @@ impl Listing {
     /// # Errors
     /// When a template of ours does not render.
     pub fn files(&self) -> Result<Files, Flaw> {
-        let facts = Facts::read()?;
+        self.files_with(&Facts::read()?)
+    }
+
+    /// The same with these words.
+    fn files_with(&self, facts: &Facts) -> Result<Files, Flaw> {
         let tools = service::listed_to(self.kind.host_profile());
         let mut texts = vec![
-            (MANIFEST.to_owned(), pretty(&self.manifest(&facts, &tools))),
+            (MANIFEST.to_owned(), pretty(&self.manifest(facts, &tools))),
             (TOOLS_FILE.to_owned(), pretty(&json!(tools))),
         ];
         match self.kind {
@@ -175,23 +181,23 @@ impl Listing {
             Kind::McpRegistry => {
                 texts.push((
                     "server.json".to_owned(),
-                    pretty(&self.server_json(&facts, &tools)),
+                    pretty(&self.server_json(facts, &tools)),
                 ));
             }
             Kind::McpSo => {
                 texts.push(("mcp.json".to_owned(), pretty(&self.mcp_json())));
                 texts.push((
                     "submission.json".to_owned(),
-                    pretty(&self.submission(&facts)),
+                    pretty(&self.submission(facts)),
                 ));
             }
         }
         for lang in Lang::BOTH {
             if self.kind.has_pages() {
-                let page = page::readme(self, &facts, &tools, lang)?;
+                let page = page::readme(self, facts, &tools, lang)?;
                 texts.push((lang.file("README"), page));
             }
-            texts.push((lang.file("CHECKLIST"), page::checklist(self, &facts, lang)?));
+            texts.push((lang.file("CHECKLIST"), page::checklist(self, facts, lang)?));
         }
         Ok(Files {
             texts,
@@ -222,6 +228,7 @@ impl Listing {
             "operator": {
                 "company": operator.company, "support": operator.support,
                 "privacy_url": operator.privacy_url, "terms_url": operator.terms_url,
+                "icon_url": operator.icon_url,
             },
             "tools": {
                 "host_profile": self.kind.host_profile().as_str(),
@@ -356,6 +363,12 @@ fn host_of(url: &str) -> Option<String> {
 fn pretty(value: &Value) -> String {
     // Texts and numbers only; it cannot fail.
     serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
+}
+
+/// A fault of our own templates, for whoever meets it.
+pub fn fault(flaw: Flaw) -> Problem {
+    let fix = "this is a fault of the program; report it";
+    Problem::new(Exit::Failed, "agentkeys.listing.template", flaw.cause, fix)
 }
 
 fn broken(what: impl std::fmt::Display) -> Flaw {

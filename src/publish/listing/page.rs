@@ -217,17 +217,20 @@ pub(super) fn sections(page: &str) -> Vec<Section> {
     sections
 }
 
-/// The JSON between a page's fences, in order.
+/// The JSON blocks of a page, read.
 pub(super) fn json_blocks(page: &str) -> Vec<Result<Value, serde_json::Error>> {
+    let texts = json_texts(page).into_iter();
+    texts.map(|text| serde_json::from_str(&text)).collect()
+}
+
+/// The same as they stand there.
+pub(super) fn json_texts(page: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut open: Option<String> = None;
     for line in page.lines() {
         match &mut open {
             None if line.trim_end() == "```json" => open = Some(String::new()),
-            Some(text) if line.starts_with("```") => {
-                blocks.push(serde_json::from_str(text));
-                open = None;
-            }
+            Some(_) if line.starts_with("```") => blocks.extend(open.take()),
             Some(text) => {
                 text.push_str(line);
                 text.push('\n');

@@ -1,15 +1,18 @@
 //! A listing in a folder: only one of ours is written over, and what is replaced is kept beside it.
 
-use std::io::Write as _;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::{Files, Kind, MANIFEST};
+use crate::folder::{bounded, bounded_text, ordinary_here, replace_public};
+use crate::problem::{Exit, Problem};
 use crate::publish::deploy::keep;
-use crate::publish::wire::change::{Backup, Change};
-use crate::publish::wire::file::HostFile;
-use crate::publish::wire::{Flaw, Kind as FlawKind, WireError, diff};
+use crate::publish::wire::diff;
+
+/// No file of a listing is larger.
+pub(super) const MAX: u64 = 2 * 1024 * 1024;
 
 /// A folder as it is, and what has to be in it.
 #[derive(Debug)]
@@ -21,7 +24,9 @@ pub struct Folder {
 
 #[derive(Debug)]
 struct One {
-    file: HostFile,
+    path: PathBuf,
+    /// What is in it; none when there is no file.
+    there: Option<String>,
     wanted: String,
 }
 
@@ -41,25 +46,50 @@ impl Folder {
     ///
     /// # Errors
     /// When a file of this name is there and no listing is, or when one cannot be read.
-    pub fn read(path: &Path, files: Files) -> Result<Self, WireError> {
+    pub fn read(path: &Path, files: Files) -> Result<Self, Problem> {
+        if path.exists() && !path.is_dir() {
+            return Err(no_folder(path));
+        }
         let names = files.texts.iter().map(|(name, _)| name.as_str());
         let mut names = names.chain(files.images.iter().map(|(name, _)| *name));
         if !is_ours(path)
-            && let Some(name) = names.find(|name| path.join(name).exists())
+            && let Some(name) = names.find(|name| path.join(name).symlink_metadata().is_ok())
         {
-            let cause = "is there already, and `agentkeys listing` did not write it";
-            return Err(Flaw::new(FlawKind::NotOurs, cause).of(&path.join(name)));
+            return Err(Problem::new(
+                Exit::Config,
+                "agentkeys.listing.not_ours",
+                format!(
+                    "{} is there already, and `agentkeys listing` did not write it",
+                    path.join(name).display()
+                ),
+                "name another folder, or move that file away",
+            ));
         }
-        if path.exists() && !path.is_dir() {
-            return Err(Flaw::new(FlawKind::NotAFile, "is not a folder").of(path));
+        for (image, _) in files.images {
+            // One that is a link would be written through.
+            let below = path.join(image);
+            let below = below.parent().unwrap_or(path);
+            if below.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
+                return Err(no_folder(below));
+            }
         }
         let read = |(name, wanted): (String, String)| {
-            let file = HostFile::read(&path.join(name))?.public();
-            Ok(One { file, wanted })
+            let path = path.join(name);
+            let text = ordinary_here(&path).and_then(|file| bounded_text(&file, MAX));
+            let there = match text {
+                Ok(text) => Some(text),
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                Err(error) => return Err(unreadable(&path, &error)),
+            };
+            Ok(One {
+                path,
+                there,
+                wanted,
+            })
         };
         let texts = files.texts.into_iter().map(read);
         Ok(Self {
-            texts: texts.collect::<Result<_, WireError>>()?,
+            texts: texts.collect::<Result<_, Problem>>()?,
             path: path.to_owned(),
             images: files.images,
         })
@@ -68,8 +98,8 @@ impl Folder {
     /// What is different in its texts. There is no secret in them.
     pub fn diff(&self) -> String {
         let one = |one: &One| {
-            let name = one.file.path().display().to_string();
-            diff::plain(&name, one.file.text(), Some(&one.wanted))
+            let name = one.path.display().to_string();
+            diff::plain(&name, one.there.as_deref(), Some(&one.wanted))
         };
         self.texts.iter().map(one).collect()
     }
@@ -78,31 +108,32 @@ impl Folder {
     ///
     /// # Errors
     /// When a file cannot be written; those before it are.
-    pub fn write(&self) -> Result<Outcome, WireError> {
+    pub fn write(&self) -> Result<Outcome, Problem> {
         let mut outcome = Outcome::default();
-        std::fs::create_dir_all(&self.path).map_err(|e| unwritable(&self.path, &e))?;
-        for one in &self.texts {
-            let path = one.file.path().to_owned();
+        make(&self.path)?;
+        for One {
+            path,
+            there,
+            wanted,
+        } in &self.texts
+        {
             outcome.files.push(path.clone());
-            if one.file.text() == Some(one.wanted.as_str()) {
+            if there.as_ref() == Some(wanted) {
                 continue;
             }
-            one.file.may_write()?;
-            if one.file.text().is_some() {
-                let kept = keep(&path).map_err(|e| unwritable(&path, &e))?;
+            if there.is_some() {
+                let kept = keep(path).map_err(|e| unwritable(path, &e))?;
                 outcome.backups.push(kept);
             }
-            one.file.apply(&Change {
-                before: one.file.text().map(str::to_owned),
-                after: Some(one.wanted.clone()),
-                backup: Backup::Stays,
-            })?;
-            outcome.changed.push(path);
+            place(path, wanted.as_bytes())?;
+            outcome.changed.push(path.clone());
         }
         for (name, bytes) in self.images {
             let path = self.path.join(name);
-            if std::fs::read(&path).ok().as_deref() != Some(*bytes) {
-                place(&path, bytes).map_err(|e| unwritable(&path, &e))?;
+            let there = ordinary_here(&path).and_then(|file| bounded(&file, MAX));
+            if there.ok().as_deref() != Some(*bytes) {
+                make(path.parent().unwrap_or(&self.path))?;
+                place(&path, bytes)?;
                 outcome.changed.push(path.clone());
             }
             outcome.files.push(path);
@@ -111,26 +142,48 @@ impl Folder {
     }
 }
 
-fn unwritable(path: &Path, error: &std::io::Error) -> WireError {
-    WireError::io(FlawKind::NotWritable, path, error)
-}
-
 /// Whether a folder holds a listing that this program wrote, whatever became of it since.
 fn is_ours(path: &Path) -> bool {
-    let text = std::fs::read_to_string(path.join(MANIFEST)).unwrap_or_default();
-    let manifest: Value = serde_json::from_str(&text).unwrap_or_default();
+    let text = ordinary_here(&path.join(MANIFEST)).and_then(|file| bounded(&file, MAX));
+    let manifest: Value = serde_json::from_slice(&text.unwrap_or_default()).unwrap_or_default();
     manifest["listing"].as_str().and_then(Kind::named).is_some()
 }
 
-/// Writes a file whole or not at all.
-fn place(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    std::fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    let public = std::fs::Permissions::from_mode(0o644);
-    file.as_file().set_permissions(public)?;
-    file.persist(path)?;
-    Ok(())
+fn make(folder: &Path) -> Result<(), Problem> {
+    std::fs::create_dir_all(folder).map_err(|e| unwritable(folder, &e))
+}
+
+fn place(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
+    replace_public(path, bytes).map_err(|problem| Problem {
+        code: UNWRITABLE,
+        fix: WRITABLE.to_owned(),
+        ..problem
+    })
+}
+
+const UNWRITABLE: &str = "agentkeys.listing.unwritable";
+const WRITABLE: &str =
+    "name a folder that this user may write, with nothing but files under the listing's names";
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Problem {
+    let cause = format!("{} cannot be written: {error}", path.display());
+    Problem::new(Exit::Config, UNWRITABLE, cause, WRITABLE)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
+    Problem::new(
+        Exit::Config,
+        "agentkeys.listing.unreadable",
+        format!("{} cannot be read: {error}", path.display()),
+        "name another folder, or move that file away",
+    )
+}
+
+fn no_folder(path: &Path) -> Problem {
+    Problem::new(
+        Exit::Config,
+        "agentkeys.listing.not_a_folder",
+        format!("{} is not a folder", path.display()),
+        "name a folder, with no link in it",
+    )
 }

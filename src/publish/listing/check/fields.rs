@@ -1,7 +1,7 @@
 //! What `listing.json` says, and the files beside it: complete, searchable, short enough, current.
 
 use super::super::{ENTRY_FILE, Kind, Lang, Listing, MANIFEST, NO_URL, TOOLS_FILE, ark_entry};
-use super::Read;
+use super::{Read, is_text};
 use crate::mcp::{fingerprint, service};
 use crate::publish::wire::volcano_ark::Entry;
 
@@ -16,7 +16,7 @@ pub(super) fn files(read: &Read) -> Vec<String> {
     let missing = missing.filter(|name| !read.bytes.contains_key(*name));
     let no_text = |name: &&str| {
         let bytes = read.bytes.get(*name);
-        bytes.is_some_and(|bytes| std::str::from_utf8(bytes).is_err())
+        bytes.is_some_and(|bytes| !is_text(bytes))
     };
     let no_text = texts
         .filter(no_text)

@@ -2,6 +2,8 @@
 //! edit such files, and against the live server.
 
 mod fields;
+mod generated;
+mod others;
 mod pages;
 mod pictures;
 mod registry;
@@ -13,14 +15,16 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::facts::Facts;
+use super::written::MAX;
 use super::{Kind, Lang, MANIFEST, NO_URL, TOOLS_FILE};
 use crate::acceptance::outside::{Finding, Status};
 use crate::authority::words::HostProfile;
+use crate::folder::{bounded, ordinary_here};
 use crate::mcp::{fingerprint, service};
 use crate::publish::wire::{Flaw, same_server};
 
-/// No file of a listing is larger.
-const MAX: u64 = 2 * 1024 * 1024;
+/// All of a listing together is not larger.
+const MAX_ALL: u64 = 16 * 1024 * 1024;
 /// A listing has some twenty files; a folder with more than this is something else.
 const MAX_FILES: usize = 500;
 /// Nor has it folders in folders in folders.
@@ -43,6 +47,8 @@ pub struct Looked {
 /// The folder's files by name; what is no text is in `bytes` only.
 struct Read {
     bytes: BTreeMap<String, Vec<u8>>,
+    /// Links, pipes and the like, by name.
+    odd: Vec<String>,
     kind: Kind,
     manifest: Value,
     tools: Vec<Value>,
@@ -79,6 +85,11 @@ impl Read {
     }
 }
 
+/// Whether it is text in UTF-8; what has zeros in it is something else.
+fn is_text(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok() && !bytes.contains(&0)
+}
+
 /// One thing that is looked at.
 struct Check {
     id: &'static str,
@@ -104,7 +115,7 @@ const fn check(
 }
 
 /// What is looked at in every listing.
-const ALWAYS: [Check; 11] = [
+const ALWAYS: [Check; 12] = [
     check("files", "all are there", AGAIN, fields::files),
     check(
         "url",
@@ -133,6 +144,12 @@ const ALWAYS: [Check; 11] = [
         fields::program,
     ),
     check(
+        "generated",
+        "what machines read is what this program writes",
+        AGAIN,
+        generated::problems,
+    ),
+    check(
         "checklist",
         "each line has its link, source and date",
         AGAIN,
@@ -146,7 +163,7 @@ const ALWAYS: [Check; 11] = [
     ),
     check(
         "images",
-        "they have the sizes they should",
+        "they are whole, and have the sizes they should",
         AGAIN,
         pictures::problems,
     ),
@@ -154,17 +171,23 @@ const ALWAYS: [Check; 11] = [
         "secrets",
         "none is inside",
         "remove it, and revoke it: `agentkeys vendor token revoke`",
-        |read| secrets::problems(&read.bytes),
+        secrets::problems,
     ),
 ];
 
 /// What is looked at where there are pages.
-const PAGES: [Check; 3] = [
+const PAGES: [Check; 4] = [
     check(
         "pages",
         "they say what listing.json says",
         AGAIN,
         pages::words,
+    ),
+    check(
+        "html",
+        "none is on the pages",
+        "write it as Markdown",
+        pages::html,
     ),
     check("languages", "both are complete", AGAIN, pages::languages),
     check(
@@ -226,6 +249,7 @@ pub fn look(dir: &Path) -> Result<Looked, Flaw> {
     let mut found = vec![Finding::ok("listing", read.kind.as_str())];
     let checks = ALWAYS.iter().chain(pages).chain(more);
     found.extend(checks.flat_map(|check| check.judge(&read)));
+    found.extend(others::findings(&read)?);
     found.extend(operator(&read, &Facts::read()?));
     Ok(Looked {
         url: read.told("/url").to_owned(),
@@ -236,8 +260,9 @@ pub fn look(dir: &Path) -> Result<Looked, Flaw> {
 }
 
 fn read(dir: &Path) -> Result<Read, String> {
-    let mut bytes = BTreeMap::new();
-    walk(dir, "", &mut bytes).map_err(|e| format!("{} cannot be read: {e}", dir.display()))?;
+    let mut found = Found::default();
+    walk(dir, "", &mut found).map_err(|e| format!("{} cannot be read: {e}", dir.display()))?;
+    let Found { bytes, odd, .. } = found;
     let manifest = bytes.get(MANIFEST);
     let manifest =
         manifest.ok_or_else(|| format!("there is no {MANIFEST} in {}", dir.display()))?;
@@ -250,30 +275,54 @@ fn read(dir: &Path) -> Result<Read, String> {
     let tools = serde_json::from_slice(tools).unwrap_or_default();
     Ok(Read {
         bytes,
+        odd,
         kind,
         manifest,
         tools,
     })
 }
 
+/// What lies in a folder.
+#[derive(Default)]
+struct Found {
+    bytes: BTreeMap<String, Vec<u8>>,
+    odd: Vec<String>,
+    /// How many bytes there are in all.
+    size: u64,
+}
+
 /// Every file below a folder, but not what git keeps for itself; links are not followed.
-fn walk(dir: &Path, below: &str, into: &mut BTreeMap<String, Vec<u8>>) -> std::io::Result<()> {
+fn walk(dir: &Path, below: &str, found: &mut Found) -> std::io::Result<()> {
+    let more = || std::io::Error::other("it holds more than a listing does");
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
-        let name = format!("{below}{}", entry.file_name().to_string_lossy());
+        let own = entry.file_name();
+        let name = format!("{below}{}", own.to_string_lossy());
         let kind = entry.file_type()?;
-        let more = || std::io::Error::other("it holds more than a listing does");
-        if kind.is_dir() && name != ".git" {
+        if kind.is_dir() {
+            if name == ".git" {
+                continue;
+            }
             if below.matches('/').count() >= MAX_DEPTH {
                 return Err(more());
             }
-            walk(&entry.path(), &format!("{name}/"), into)?;
-        } else if kind.is_file() {
-            if into.len() >= MAX_FILES || entry.metadata()?.len() > MAX {
-                return Err(more());
-            }
-            into.insert(name, std::fs::read(entry.path())?);
+            walk(&entry.path(), &format!("{name}/"), found)?;
+            continue;
         }
+        if found.bytes.len() + found.odd.len() >= MAX_FILES {
+            return Err(more());
+        }
+        // Two names that are no text could look the same.
+        if !kind.is_file() || own.to_str().is_none() {
+            found.odd.push(name);
+            continue;
+        }
+        let bytes = ordinary_here(&entry.path()).and_then(|file| bounded(&file, MAX))?;
+        found.size += bytes.len() as u64;
+        if found.size > MAX_ALL {
+            return Err(more());
+        }
+        found.bytes.insert(name, bytes);
     }
     Ok(())
 }

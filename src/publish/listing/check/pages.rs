@@ -120,6 +120,25 @@ pub(super) fn tools(read: &Read) -> Vec<String> {
     complaints
 }
 
+/// Markdown takes HTML as it is, and some marketplace may show it so.
+pub(super) fn html(read: &Read) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for page in Lang::BOTH.map(|lang| lang.file("README")) {
+        for (number, line) in (1..).zip(read.text(&page).lines()) {
+            let tag = |rest: &str| {
+                let address = ["https://", "http://", "mailto:"];
+                let named =
+                    rest.starts_with(|c: char| c.is_ascii_alphabetic() || "/!?".contains(c));
+                named && !address.iter().any(|a| rest.starts_with(a))
+            };
+            if line.split('<').skip(1).any(tag) {
+                complaints.push(format!("line {number} of {page} has HTML in it"));
+            }
+        }
+    }
+    complaints
+}
+
 /// Each line of a checklist has its number, what to do, link, source and date, in both languages.
 pub(super) fn checklists(read: &Read) -> Vec<String> {
     let mut complaints = Vec::new();

@@ -1,7 +1,9 @@
-//! Pictures: there, as large as their names say, and not too heavy.
+//! Pictures: there, whole, as large as their names say, and not too heavy. A PNG may be the operator's
+//! own.
 
 use super::super::Lang;
-use super::super::images::{IMAGES, png_size};
+use super::super::images::{IMAGES, is_picture};
+use super::super::png::whole;
 use super::Read;
 
 /// Larger than that nobody wants to load in a page; no marketplace publishes a limit.
@@ -11,27 +13,39 @@ const MIN_WIDTH: u32 = 600;
 
 pub(super) fn problems(read: &Read) -> Vec<String> {
     let mut complaints = Vec::new();
-    for (name, _) in IMAGES.iter().filter(|(name, _)| is_png(name)) {
-        let Some(bytes) = read.bytes.get(*name) else {
+    for (name, ours) in IMAGES.iter().filter(|(name, _)| !is_picture(name)) {
+        let there = read.bytes.get(*name);
+        // It can hold a script, so it is not taken from anybody else.
+        if there.is_some_and(|there| there != ours) {
+            complaints.push(format!(
+                "{name} is not the program's; your own may be a PNG"
+            ));
+        }
+    }
+    let ours = |name: &str, bytes: &[u8]| IMAGES.contains(&(name, bytes));
+    for (name, bytes) in read.bytes.iter().filter(|(name, _)| is_picture(name)) {
+        if ours(name, bytes) {
             continue;
-        };
-        match (png_size(bytes), icon(name)) {
-            (None, _) => complaints.push(format!("{name} is no PNG")),
+        }
+        if bytes.len() > MAX_BYTES {
+            let size = bytes.len();
+            complaints.push(format!("{name} has {size} bytes; {MAX_BYTES} are good"));
+            continue;
+        }
+        let listed = IMAGES.iter().any(|(image, _)| image == name);
+        match (whole(bytes), icon(name)) {
+            (None, _) => complaints.push(format!(
+                "{name} is no PNG, is not whole, or has something behind its end"
+            )),
             (Some((width, height)), Some(side)) if (width, height) != (side, side) => {
                 complaints.push(format!("{name} has {width}x{height} pixels"));
             }
-            (Some((width, _)), None) if width < MIN_WIDTH => {
+            (Some((width, _)), None) if listed && width < MIN_WIDTH => {
                 complaints.push(format!(
                     "{name} is {width} pixels wide; {MIN_WIDTH} are needed to read it"
                 ));
             }
             _ => {}
-        }
-        if bytes.len() > MAX_BYTES {
-            complaints.push(format!(
-                "{name} has {} bytes; {MAX_BYTES} are good",
-                bytes.len()
-            ));
         }
     }
     for lang in Lang::BOTH {
@@ -45,12 +59,6 @@ pub(super) fn problems(read: &Read) -> Vec<String> {
         }
     }
     complaints
-}
-
-fn is_png(name: &str) -> bool {
-    std::path::Path::new(name)
-        .extension()
-        .is_some_and(|e| e == "png")
 }
 
 /// The side of an icon, which is in its name.

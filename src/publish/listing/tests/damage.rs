@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::super::Kind;
 use super::super::Kind::{McpRegistry, McpSo, VolcanoArk};
-use Damage::{Copied, Gone, Heavy, Long, Replaced, Set, Text};
+use Damage::{Added, Behind, Copied, Gone, Heavy, Linked, Long, Replaced, Set, Text};
 
 /// What somebody did to a file of a listing.
 #[derive(Debug)]
@@ -25,6 +25,12 @@ pub(super) enum Damage {
     Copied(&'static str, &'static str),
     /// Made it heavy.
     Heavy(&'static str),
+    /// Put something behind its end.
+    Behind(&'static str, &'static [u8]),
+    /// Added a member to an object in its JSON.
+    Added(&'static str, &'static str, &'static str, &'static str),
+    /// Put a link there.
+    Linked(&'static str, &'static str),
 }
 
 impl Damage {
@@ -50,6 +56,24 @@ impl Damage {
             Copied(from, to) => {
                 std::fs::copy(dir.join(from), dir.join(to)).unwrap();
             }
+            Behind(name, more) => {
+                let mut bytes = std::fs::read(dir.join(name)).unwrap();
+                bytes.extend(*more);
+                std::fs::write(dir.join(name), bytes).unwrap();
+            }
+            Added(name, pointer, key, value) => {
+                let path = dir.join(name);
+                let text = std::fs::read(&path).unwrap();
+                let mut json: Value = serde_json::from_slice(&text).unwrap();
+                json.pointer_mut(pointer).unwrap()[*key] = serde_json::from_str(value).unwrap();
+                // Laid out as it was, so that only this differs.
+                let text = serde_json::to_string_pretty(&json).unwrap() + "\n";
+                std::fs::write(path, text).unwrap();
+            }
+            Linked(name, to) => {
+                let _ = std::fs::remove_file(dir.join(name));
+                std::os::unix::fs::symlink(to, dir.join(name)).unwrap();
+            }
             Heavy(name) => {
                 let mut bytes = std::fs::read(dir.join(name)).unwrap();
                 bytes.resize(300 * 1024, 0);
@@ -74,6 +98,8 @@ pub(super) fn all() -> Vec<(Kind, &'static str, Damage)> {
     all.extend(pictures_and_secrets());
     all.extend(pages());
     all.extend(registry());
+    all.extend(machines());
+    all.extend(others());
     all
 }
 
@@ -329,4 +355,143 @@ fn registry() -> Vec<(Kind, &'static str, Damage)> {
         .into_iter()
         .map(|damage| (McpRegistry, "server_json", damage))
         .collect()
+}
+
+fn machines() -> Vec<(Kind, &'static str, Damage)> {
+    const EVIL: &str = "\"https://evil.example/mcp\"";
+    const META: &str = "/_meta/io.modelcontextprotocol.registry~1publisher-provided/tools_sha256";
+    let damages = vec![
+        (
+            VolcanoArk,
+            Set("mcp.json", "/mcpServers/agentkeys/url", EVIL),
+        ),
+        (McpSo, Set("mcp.json", "/mcpServers/agentkeys/url", EVIL)),
+        (McpSo, Set("submission.json", "/hosted_url", EVIL)),
+        (
+            McpSo,
+            Set(
+                "submission.json",
+                "/server_config/mcpServers/agentkeys/url",
+                EVIL,
+            ),
+        ),
+        (
+            McpRegistry,
+            Added(
+                SERVER,
+                "",
+                "packages",
+                "[{\"registryType\": \"npm\", \"identifier\": \"evil\"}]",
+            ),
+        ),
+        (
+            McpRegistry,
+            Set(SERVER, "/name", "\"io.github.evil/agentkeys\""),
+        ),
+        (
+            McpRegistry,
+            Set(
+                SERVER,
+                "/repository/url",
+                "\"https://github.com/evil/agentKeys\"",
+            ),
+        ),
+        (McpRegistry, Set(SERVER, META, "\"00\"")),
+        (
+            McpRegistry,
+            Added(
+                SERVER,
+                "/remotes/0/headers/0/variables/token",
+                "default",
+                "\"hunter2hunter2\"",
+            ),
+        ),
+        // The last of two is what we read, and the first what somebody else does.
+        (
+            VolcanoArk,
+            Replaced(
+                "mcp.json",
+                "\"url\":",
+                "\"url\": \"https://evil.example/mcp\", \"url\":",
+            ),
+        ),
+        (
+            VolcanoArk,
+            Replaced(
+                ZH,
+                "\"server_url\":",
+                "\"server_url\": \"https://evil.example/mcp\", \"server_url\":",
+            ),
+        ),
+        (
+            McpSo,
+            Replaced(EN, "\"url\": \"https://mcp.", "\"url\": \"https://evil."),
+        ),
+        (McpSo, Added(LISTING, "", "note", "\"more\"")),
+        (
+            McpSo,
+            Set(LISTING, "/operator/company", "\"<script>evil</script>\""),
+        ),
+        (McpSo, Set(LISTING, "/short", "\"AgentKeys\"")),
+        (
+            McpSo,
+            Set(LISTING, "/url", "\"https://mcp.example.com/{{7*7}}/mcp\""),
+        ),
+    ];
+    let named = damages.into_iter();
+    named
+        .map(|(kind, damage)| (kind, "generated", damage))
+        .collect()
+}
+
+fn others() -> Vec<(Kind, &'static str, Damage)> {
+    vec![
+        (McpSo, "others", Linked("notes.txt", "/etc/passwd")),
+        (McpSo, "others", Linked("more", "/etc")),
+        (VolcanoArk, "others", Linked(ZH, "/etc/passwd")),
+        (
+            McpSo,
+            "others",
+            Text("all.tar.gz", "\u{1f}\u{0}archive".to_owned()),
+        ),
+        (
+            McpSo,
+            "others",
+            Text("README.md.before-agentkeys", "PK\u{3}\u{0}".to_owned()),
+        ),
+        (McpSo, "others", Copied("images/icon-400.png", "icon.png")),
+        (
+            McpSo,
+            "secrets",
+            Text("AKV_0123456789ABCDEF_0.txt", String::new()),
+        ),
+        (
+            McpSo,
+            "html",
+            Replaced(
+                EN,
+                "AgentKeys decides",
+                "<script>x()</script> AgentKeys decides",
+            ),
+        ),
+        (
+            VolcanoArk,
+            "images",
+            Replaced("images/icon.svg", "</svg>", "<script>x()</script></svg>"),
+        ),
+        (
+            VolcanoArk,
+            "images",
+            Behind("images/icon-400.png", b"PK\x03\x04"),
+        ),
+        (
+            VolcanoArk,
+            "images",
+            Text(
+                "images/icon-400.png",
+                "\u{89}PNG\r\n\u{1a}\n\0\0\0\rIHDR\0\0\u{1}\u{90}\0\0\u{1}\u{90}junk".to_owned(),
+            ),
+        ),
+        (McpSo, "images", Copied("mcp.json", "images/own.png")),
+    ]
 }
