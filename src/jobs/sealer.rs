@@ -18,6 +18,7 @@ use crate::authority::ports::{
     WhichCheckpoint,
 };
 use crate::authority::{Authority, Call, Refusal};
+use crate::folder::{bounded, ordinary};
 use std::convert::Infallible;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -416,14 +417,12 @@ impl Sealer {
     /// The checkpoint in the file, if there is one.
     fn kept(&self) -> Result<Option<Checkpoint>, SealError> {
         let wrong = |cause: String| self.unkept(cause);
-        // A pipe in its place would be waited for.
-        match std::fs::metadata(&self.kept) {
-            Ok(there) if there.is_file() && there.len() <= MAX_NOTE_BYTES as u64 => {}
-            Ok(_) => return Err(wrong("it is not a file with a checkpoint".to_owned())),
+        let most = MAX_NOTE_BYTES as u64;
+        let bytes = match ordinary(&self.kept).and_then(|file| bounded(&file, most)) {
+            Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(wrong(error.to_string())),
-        }
-        let bytes = std::fs::read(&self.kept).map_err(|error| wrong(error.to_string()))?;
+        };
         let note = SignedNote::parse(&bytes).map_err(|e: NoteError| wrong(e.to_string()))?;
         let checkpoint = Checkpoint::from_text(note.text()).map_err(|e| wrong(e.to_string()))?;
         Ok(Some(checkpoint))

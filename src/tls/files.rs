@@ -4,8 +4,7 @@ use super::chain::{Chain, ChainError};
 use super::store::MAX_FILE;
 use crate::digest::sha256;
 use crate::finding::{Finding, Status};
-use crate::folder::bounded;
-use std::fs::File;
+use crate::folder::{bounded, ordinary};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -83,6 +82,22 @@ pub fn exposed_key(path: &Path) -> Option<Finding> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let read = File::open(path).and_then(|file| bounded(&file, MAX_FILE));
+    let read = ordinary(path).and_then(|file| bounded(&file, MAX_FILE));
     read.map_err(|e| format!("{}: {e}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_server_waits_at_no_pipe_that_is_called_a_certificate() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("chain.pem");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        let refused = read(&path).unwrap_err();
+        assert!(refused.ends_with("it is no ordinary file"), "{refused}");
+    }
 }

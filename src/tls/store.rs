@@ -3,7 +3,7 @@
 //! certificate while the server answers the ACME server's questions.
 
 use super::chain::{Chain, ChainError};
-use crate::folder::{bounded_text, private_dir, replace_private};
+use crate::folder::{bounded_text, ordinary, private_dir, replace_private};
 use crate::problem::{Exit, Problem};
 use rustls::sign::CertifiedKey;
 use std::path::{Path, PathBuf};
@@ -152,7 +152,7 @@ fn plain(name: &str) -> Result<&str, Problem> {
 }
 
 fn read(path: &Path) -> Result<Option<String>, Problem> {
-    let file = match std::fs::File::open(path) {
+    let file = match ordinary(path) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(io(path, &e)),

@@ -235,7 +235,7 @@ fn follow(path: &Path) -> Result<Option<PathBuf>, WireError> {
 /// All of a file as text, bounded; none where nothing is.
 fn text(path: &Path) -> Result<Option<String>, Flaw> {
     let unreadable = |e: io::Error| Flaw::new(Kind::Unreadable, format!("cannot be read: {e}"));
-    let file = match File::open(path) {
+    let file = match crate::folder::ordinary(path) {
         Ok(file) => file,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(unreadable(e)),
