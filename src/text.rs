@@ -4,7 +4,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 /// Replaces control, bidirectional and invisible characters by `�`, so that text from outside can
 /// neither move a cursor, nor reorder what a reader sees, nor say to a model what nobody sees
-/// (Unicode TR 36 §2).
+/// (Unicode TR 36 §2); and noncharacters, which XML does not carry.
 pub fn clean(text: &str) -> String {
     text.chars()
         .map(|c| if is_hostile(c) { '\u{fffd}' } else { c })
@@ -79,6 +79,8 @@ fn shown_of(word: &str) -> usize {
 
 const fn is_hostile(c: char) -> bool {
     c.is_ascii_control()
+        // The last two of each plane.
+        || c as u32 & 0xfffe == 0xfffe
         || matches!(c,
             '\u{80}'..='\u{9f}'
             | '\u{61c}'
@@ -87,6 +89,7 @@ const fn is_hostile(c: char) -> bool {
             | '\u{202a}'..='\u{202e}'
             | '\u{2028}' | '\u{2029}'
             | '\u{2060}'..='\u{2069}'
+            | '\u{fdd0}'..='\u{fdef}'
             | '\u{feff}'
             // Marks around annotations, and tags: a whole alphabet that no font shows.
             | '\u{fff9}'..='\u{fffb}'
@@ -120,6 +123,12 @@ mod tests {
         for hidden in [
             '\u{61c}',
             '\u{180e}',
+            '\u{fdd0}',
+            '\u{fdef}',
+            '\u{fffe}',
+            '\u{ffff}',
+            '\u{1fffe}',
+            '\u{10ffff}',
             '\u{fff9}',
             '\u{fffb}',
             '\u{e0000}',

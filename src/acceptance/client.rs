@@ -10,6 +10,8 @@ use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
 
 use super::AcceptError;
+use super::outside::who_answers;
+use crate::rails::wire;
 use crate::text::clean_to;
 
 /// No call of a suite may take longer.
@@ -90,6 +92,16 @@ impl Reply {
     }
 }
 
+/// An error where a secret could be read on its way to the address after a flag.
+pub fn in_the_clear(url: &str, what: &'static str, flag: &'static str) -> Result<(), AcceptError> {
+    match Url::parse(url) {
+        Ok(url) if url.scheme() == "http" && !url.host_str().is_some_and(wire::is_loopback) => {
+            Err(AcceptError::Plaintext { what, flag })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A server under proof.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
@@ -98,15 +110,22 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// `url` is the server's address, with or without `/mcp`.
-    pub fn new(url: &str, trust: &Trust) -> Result<Self, AcceptError> {
+    /// For calls without a token. `url` is the server's address, with or without `/mcp`.
+    pub fn of_nobody(url: &str, trust: &Trust) -> Result<Self, AcceptError> {
+        let parsed = Url::parse(url).map_err(|e| AcceptError::Input {
+            what: "--url".to_owned(),
+            cause: e.to_string(),
+        })?;
         let bad = |cause: String| AcceptError::Input {
-            what: format!("--url {}", clean_to(url, 200)),
+            what: format!("--url {}", clean_to(&wire::bare(&parsed), 200)),
             cause,
         };
-        let parsed = Url::parse(url).map_err(|e| bad(e.to_string()))?;
         if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
             return Err(bad("is not an http(s) address".to_owned()));
+        }
+        // Every report names the address, and no host of ours sends two kinds of credentials.
+        if !parsed.username().is_empty() || parsed.password().is_some() {
+            return Err(bad("has a user or a password in it".to_owned()));
         }
         let base = parsed.as_str().trim_end_matches('/');
         let base = base.strip_suffix("/mcp").unwrap_or(base).to_owned();
@@ -115,7 +134,7 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .timeout(DEADLINE)
             .tcp_nodelay(true);
-        if matches!(parsed.host_str(), Some("127.0.0.1" | "localhost" | "[::1]")) {
+        if parsed.host_str().is_some_and(wire::is_loopback) {
             builder = builder.no_proxy();
         }
         if !trust.certificates.is_empty() {
@@ -123,6 +142,31 @@ impl Client {
         }
         let http = builder.build().map_err(|e| bad(e.to_string()))?;
         Ok(Self { http, base })
+    }
+
+    /// For calls with tokens: they go to nobody on the way, and to nobody but `AgentKeys`, of this
+    /// authority where it is known.
+    pub async fn new(
+        url: &str,
+        trust: &Trust,
+        authority: Option<&str>,
+    ) -> Result<Self, AcceptError> {
+        let client = Self::of_nobody(url, trust)?;
+        in_the_clear(url, "the token", "--url")?;
+        let health = client.get("/healthz", &Headers::new()).await?;
+        if health.text("/name") != Some("agentkeys") {
+            let cause = format!(
+                "something else answers at {}: {}",
+                client.base,
+                health.told()
+            );
+            return Err(AcceptError::Stranger(cause));
+        }
+        let live = health.text("/authority").unwrap_or_default();
+        if authority.is_some_and(|own| own != live) {
+            return Err(AcceptError::Stranger(who_answers(live, &client.base)));
+        }
+        Ok(client)
     }
 
     /// The server's address, without `/mcp`.
@@ -304,9 +348,40 @@ mod tests {
             "http://h:1/mcp",
             "http://h:1/mcp/",
         ] {
-            let client = Client::new(url, &Trust::default()).unwrap();
+            let client = Client::of_nobody(url, &Trust::default()).unwrap();
             assert_eq!(client.base(), "http://h:1");
         }
-        assert!(Client::new("file:///etc/passwd", &Trust::default()).is_err());
+        assert!(Client::of_nobody("file:///etc/passwd", &Trust::default()).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_token_goes_to_nobody_in_the_clear_and_no_password_is_told() {
+        let refused = async |url: &str| {
+            let client = Client::new(url, &Trust::default(), None).await;
+            crate::problem::Problem::from(client.unwrap_err())
+        };
+        for url in [
+            "http://192.0.2.1",
+            "http://mcp.nowhere.invalid:8088/mcp",
+            "HTTP://127.0.0.1.a.b",
+        ] {
+            let problem = refused(url).await;
+            assert_eq!(problem.code, "agentkeys.accept.plaintext_refused", "{url}");
+        }
+        for near in [
+            "http://127.0.0.1:8088",
+            "http://localhost/mcp",
+            "http://[::1]:1",
+        ] {
+            assert!(in_the_clear(near, "it", "--url").is_ok(), "{near}");
+        }
+        for url in [
+            "https://user:pw-of-mine@127.0.0.1:9",
+            "https://pw-of-mine@127.0.0.1:9",
+        ] {
+            let problem = refused(url).await;
+            assert!(problem.cause.contains("a password"), "{problem:?}");
+            assert!(!problem.cause.contains("pw-of-mine"), "{problem:?}");
+        }
     }
 }

@@ -15,6 +15,17 @@ pub enum AcceptError {
         /// Why not.
         cause: String,
     },
+    /// A secret would go to an address in the clear.
+    #[error("{what} would travel unencrypted to the address after {flag}")]
+    Plaintext {
+        /// The secret.
+        what: &'static str,
+        /// Where the address was named.
+        flag: &'static str,
+    },
+    /// Whoever answers is not the server that the tokens are for; it was sent none.
+    #[error("{0}; it was sent no token")]
+    Stranger(String),
     /// The server gave no answer.
     #[error("{url} cannot be reached: {cause}")]
     Unreachable {
@@ -85,6 +96,16 @@ impl From<AcceptError> for Problem {
                 Exit::Config,
                 "agentkeys.accept.input_invalid",
                 "name a folder made by `agentkeys accept kit --out DIR`, and a URL such as http://127.0.0.1:8088",
+            ),
+            AcceptError::Plaintext { .. } => (
+                Exit::Config,
+                "agentkeys.accept.plaintext_refused",
+                "give its https:// address",
+            ),
+            AcceptError::Stranger(_) => (
+                Exit::Acceptance,
+                "agentkeys.accept.another_server",
+                "send this name to the server that the kit was made for, in the proxy or the DNS record, or make a kit in the folder of the server that is there",
             ),
             AcceptError::Unreachable { .. } => (
                 Exit::Unreachable,

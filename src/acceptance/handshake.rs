@@ -27,7 +27,7 @@ pub async fn run(
     trust: &Trust,
     progress: &(dyn Fn(&str) + Sync),
 ) -> Result<Report, AcceptError> {
-    let client = Client::new(url, trust)?;
+    let client = Client::new(url, trust, kit.authority()).await?;
     let held = kit.token(&kit.vendors.plain, TokenState::Active, TokenKind::Pinned)?;
     let mut suite = Suite {
         client: &client,

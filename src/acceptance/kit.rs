@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::AcceptError;
+use crate::folder::private_file_itself;
 use crate::secret::Secret;
 
 pub use make::{make, remove};
@@ -49,6 +50,9 @@ pub struct Operator {
     pub omni: String,
     /// The wallet it comes from.
     pub wallet: Option<String>,
+    /// The authority's name, `urn:agentkeys:<id>`; a kit of an earlier program names none.
+    #[serde(default)]
+    pub authority: Option<String>,
 }
 
 /// An actor.
@@ -232,6 +236,11 @@ impl Kit {
         device.map_or(&self.actors.main, |d| &d.actor)
     }
 
+    /// The authority that its tokens are for.
+    pub(super) fn authority(&self) -> Option<&str> {
+        self.operator.authority.as_deref()
+    }
+
     /// The token that reads the log.
     pub(super) fn auditor(&self) -> Result<&Secret<String>, AcceptError> {
         let found = self.find(|t| t.vendor.is_none() && t.parent_of.is_none());
@@ -309,8 +318,9 @@ pub fn load(dir: &Path) -> Result<Kit, AcceptError> {
     }
     for token in &kit.tokens {
         let path = token_path(dir, &token.file)?;
-        let text = std::fs::read_to_string(&path).map_err(|e| AcceptError::input(&path, e))?;
-        let text = Secret::new(text.trim().to_owned());
+        let text = private_file_itself(&path)
+            .map_err(|p| AcceptError::input(&path, format!("{}; {}", p.cause, p.fix)))?;
+        let text = Secret::new(text.expose().trim().to_owned());
         kit.secrets.insert(token.file.clone(), text);
     }
     Ok(kit)
@@ -334,6 +344,7 @@ fn token_path(dir: &Path, file: &str) -> Result<PathBuf, AcceptError> {
 pub(super) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
 
     /// A kit that no server knows, for tables and pure functions.
     pub(in crate::acceptance) fn paper() -> Kit {
@@ -353,6 +364,7 @@ pub(super) mod tests {
             operator: Operator {
                 omni: format!("0x{}", "e".repeat(64)),
                 wallet: None,
+                authority: None,
             },
             actors: Actors {
                 main: named("kit_paper_a", 'a'),
@@ -422,7 +434,7 @@ pub(super) mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut kit = paper();
         for token in &kit.tokens {
-            std::fs::write(dir.path().join(&token.file), "akv_x\n").unwrap();
+            make::write_private(&dir.path().join(&token.file), b"akv_x\n").unwrap();
         }
         let write = |kit: &Kit| {
             std::fs::write(dir.path().join(FILE), serde_json::to_vec(kit).unwrap()).unwrap();
@@ -435,11 +447,31 @@ pub(super) mod tests {
         assert_eq!(held.text.expose(), "akv_x");
         assert_eq!(back.auditor().unwrap().expose(), "akv_x");
         assert!(!format!("{back:?}").contains("akv_x"));
+        let token = dir.path().join(&kit.tokens[0].file);
+        let refused = |why: &str| {
+            let error = load(dir.path()).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        };
+        std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o644)).unwrap();
+        refused("chmod 600");
+        // A kit from somebody else is not to send a file of ours as its token.
+        let own = dir.path().join("own.secret");
+        make::write_private(&own, b"s3cret").unwrap();
+        std::fs::remove_file(&token).unwrap();
+        std::os::unix::fs::symlink(&own, &token).unwrap();
+        refused("cannot be read");
         for file in ["../x", "/etc/passwd", ".ssh"] {
             kit.tokens[0].file = file.to_owned();
             write(&kit);
             assert!(load(dir.path()).is_err(), "{file}");
         }
+        let mut older = serde_json::to_value(paper()).unwrap();
+        older["operator"]
+            .as_object_mut()
+            .unwrap()
+            .remove("authority");
+        let older: Kit = serde_json::from_value(older).unwrap();
+        assert_eq!(older.authority(), None);
         kit.format = 1;
         write(&kit);
         assert!(

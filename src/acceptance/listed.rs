@@ -13,7 +13,7 @@ pub async fn tools(
     token: &str,
     actor: Option<&str>,
 ) -> Result<Vec<Value>, AcceptError> {
-    let client = Client::new(url, trust)?;
+    let client = Client::new(url, trust, None).await?;
     let (mut headers, body) = USUAL.request(Ask::List, &json!({}), 1);
     headers.extend(credentials(token, actor));
     let mut reply = client.post("/mcp", &headers, &body).await?;

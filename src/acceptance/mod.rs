@@ -27,7 +27,7 @@ pub mod timing;
 pub mod tls;
 pub mod tools;
 
-pub use client::Trust;
+pub use client::{Trust, in_the_clear};
 pub use error::AcceptError;
 pub use report::{Check, Report, Status};
 

@@ -35,7 +35,7 @@ pub async fn run(
     progress: &(dyn Fn(&str) + Sync),
     stop: &CancellationToken,
 ) -> Result<Report, AcceptError> {
-    let client = Client::new(url, trust)?;
+    let client = Client::new(url, trust, kit.authority()).await?;
     let mut report = Report::new(SUITE, client.base());
     let cells = matrix::cells(kit)?;
     for at in kit.expiring() {

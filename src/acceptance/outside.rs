@@ -52,7 +52,7 @@ pub async fn look(
     credentials: Option<&Credentials<'_>>,
     now_s: i64,
 ) -> Result<Vec<Finding>, AcceptError> {
-    let client = Client::new(url, trust)?;
+    let client = Client::of_nobody(url, trust)?;
     let parsed =
         Url::parse(client.base()).map_err(|e| AcceptError::protocol("--url", e.to_string()))?;
     let mut found = Vec::new();

@@ -117,7 +117,10 @@ impl Timing {
 /// Measures; an error says why nothing could be. With a kit a tool is called, which leaves a row each
 /// time and changes nothing; without one the server is asked for its health.
 pub async fn measure(url: &str, kit: Option<&Kit>, trust: &Trust) -> Result<Timing, AcceptError> {
-    let client = Client::new(url, trust)?;
+    let client = match kit {
+        Some(kit) => Client::new(url, trust, kit.authority()).await?,
+        None => Client::of_nobody(url, trust)?,
+    };
     let parsed =
         Url::parse(client.base()).map_err(|e| AcceptError::protocol("--url", e.to_string()))?;
     let (mut connect, mut tls) = (Vec::new(), Vec::new());

@@ -42,7 +42,7 @@ pub async fn run(
     http_port: u16,
     progress: &(dyn Fn(&str) + Sync),
 ) -> Result<Report, AcceptError> {
-    let client = Client::new(url, trust)?;
+    let client = Client::of_nobody(url, trust)?;
     let mut report = Report::new(SUITE, client.base());
     let parsed =
         Url::parse(client.base()).map_err(|e| AcceptError::protocol("--url", e.to_string()))?;

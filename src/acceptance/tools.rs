@@ -38,7 +38,7 @@ pub async fn run(
     pins: &Pins,
     progress: &(dyn Fn(&str) + Sync),
 ) -> Result<Report, AcceptError> {
-    let client = Client::new(url, trust)?;
+    let client = Client::new(url, trust, kit.authority()).await?;
     let mut report = Report::new(SUITE, client.base());
     let mut log = Log::at_end(&client, kit.auditor()?).await?;
     let mut suite = Suite {

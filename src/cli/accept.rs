@@ -388,6 +388,7 @@ mod tests {
     use super::*;
     use crate::cli::{Cli, Command, grammar};
     use clap::FromArgMatches as _;
+    use std::os::unix::fs::PermissionsExt as _;
 
     fn parse(words: &[&str]) -> Result<AcceptCmd, clap::Error> {
         let matches = grammar().try_get_matches_from([&["agentkeys", "accept"], words].concat())?;
@@ -457,10 +458,24 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("ark.key");
         std::fs::write(&file, "sk-1\n").unwrap();
+        let mode = std::fs::Permissions::from_mode;
+        std::fs::set_permissions(&file, mode(0o644)).unwrap();
+        let exposed = file.to_str().unwrap();
+        assert!(ark(&["--rail", "ark-live", "--ark-key-file", exposed]).is_none());
+        std::fs::set_permissions(&file, mode(0o600)).unwrap();
         let file = file.to_str().unwrap();
         assert!(matches!(ark(&[]), Some(Ark::StandIn)));
         assert!(ark(&["--rail", "ark-live"]).is_none());
         assert!(ark(&["--ark-key-file", file]).is_none());
+        let open = [
+            "--rail",
+            "ark-live",
+            "--ark-key-file",
+            file,
+            "--ark-url",
+            "http://192.0.2.1",
+        ];
+        assert!(ark(&open).is_none(), "its key would go in the clear");
         let live = ark(&["--rail", "ark-live", "--ark-key-file", file]);
         let Some(Ark::Live {
             base_url,

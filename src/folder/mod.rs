@@ -38,6 +38,7 @@ use crate::ledger::{Offline, SqliteLedger};
 use crate::problem::{Exit, Problem};
 use crate::secret::Secret;
 use crate::vault::DiskVault;
+use rustix::fs::{Mode, OFlags};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use system::{SystemClock, SystemEntropy};
@@ -355,6 +356,18 @@ const MAX_PRIVATE: u64 = 64 * 1024;
 /// # Errors
 /// When it cannot be read, is no text, or others may read it.
 pub fn private_file(path: &Path) -> Result<Secret<String>, Problem> {
+    private(path, OFlags::empty())
+}
+
+/// The same of a file in a folder that somebody else may have made: a link in it leads nowhere.
+///
+/// # Errors
+/// When it is a link, or as for [`private_file`].
+pub fn private_file_itself(path: &Path) -> Result<Secret<String>, Problem> {
+    private(path, OFlags::NOFOLLOW)
+}
+
+fn private(path: &Path, flags: OFlags) -> Result<Secret<String>, Problem> {
     use std::os::unix::fs::PermissionsExt as _;
     let shown = path.display();
     let unreadable = |e: std::io::Error| {
@@ -365,7 +378,11 @@ pub fn private_file(path: &Path) -> Result<Secret<String>, Problem> {
             "name a file that is there and is yours",
         )
     };
-    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(path, flags, Mode::empty());
+    let file = opened
+        .map(std::fs::File::from)
+        .map_err(|e| unreadable(e.into()))?;
     let mode = file.metadata().map_err(unreadable)?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(Problem::new(

@@ -144,6 +144,7 @@ impl ArkClient {
             "base_url",
             &format!("{}/responses", base_url.trim_end_matches('/')),
         )?;
+        wire::no_plaintext("base_url", &url, "the API key")?;
         Ok(Self {
             http: wire::client(&url, CONNECT, ca)?,
             url,
@@ -156,7 +157,7 @@ impl ArkClient {
         in_time(async {
             let (mut answer, stand_in) = self.send(request).await?;
             let bytes = wire::body("the response", &self.url, &mut answer).await?;
-            let raw: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+            let raw = self.veiled(serde_json::from_slice(&bytes).unwrap_or_default());
             if raw.get("object").and_then(Value::as_str) != Some("response") {
                 return Err(broken("it is not an object of type `response`".to_owned()));
             }
@@ -177,6 +178,7 @@ impl ArkClient {
         in_time(async {
             let (mut answer, stand_in) = self.send(&request).await?;
             let last = |raw: &Value| {
+                let raw = &self.veiled(raw.clone());
                 let Some(kind) = raw.get("type").and_then(Value::as_str) else {
                     return false;
                 };
@@ -186,7 +188,8 @@ impl ArkClient {
                     "error" | "response.completed" | "response.failed" | "response.incomplete"
                 )
             };
-            let mut end = wire::sse_until("the stream", &self.url, &mut answer, last).await?;
+            let end = wire::sse_until("the stream", &self.url, &mut answer, last).await?;
+            let mut end = self.veiled(end);
             match end.get_mut("response").map(Value::take) {
                 Some(raw) if raw.is_object() => Ok(read(raw, stand_in)),
                 _ => {
@@ -224,11 +227,24 @@ impl ArkClient {
         let status = answer.status();
         if !status.is_success() {
             let bytes = wire::body("the response", &self.url, &mut answer).await?;
-            let raw: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-            return Err(refusal(status.as_u16(), &raw, &bytes));
+            // What is no JSON is told as one string.
+            let raw = serde_json::from_slice(&bytes)
+                .unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into());
+            return Err(refusal(status.as_u16(), &self.veiled(raw)));
         }
         let stand_in = answer.headers().contains_key(STANDIN_HEADER);
         Ok((answer, stand_in))
+    }
+
+    /// What was answered without our key: whoever answers may repeat it, and this ends in reports.
+    fn veiled(&self, raw: Value) -> Value {
+        let key = Value::from(self.key.expose().as_str()).to_string();
+        let (key, text) = (&key[1..key.len() - 1], raw.to_string());
+        // A word that short is no key, and may be any word of an answer.
+        if key.len() < 8 || !text.contains(key) {
+            return raw;
+        }
+        serde_json::from_str(&text.replace(key, "•••")).unwrap_or_default()
     }
 }
 
@@ -258,13 +274,11 @@ fn broken(cause: String) -> RailError {
 }
 
 /// `{"error":{"code","message","param","type"}}`, or whatever came instead.
-fn refusal(status: u16, raw: &Value, bytes: &[u8]) -> RailError {
+fn refusal(status: u16, raw: &Value) -> RailError {
     let error = raw.get("error");
     let text = |field| error.and_then(|e| e.get(field)).and_then(Value::as_str);
-    let mut message = text("message").map_or_else(
-        || String::from_utf8_lossy(bytes).into_owned(),
-        str::to_owned,
-    );
+    let whole = || raw.as_str().map_or_else(|| raw.to_string(), str::to_owned);
+    let mut message = text("message").map_or_else(whole, str::to_owned);
     if let Some(param) = text("param").filter(|p| !p.is_empty()) {
         message = format!("{message} (param {param})");
     }

@@ -41,13 +41,7 @@ impl ParentApp {
     /// `url` is the server's address, with or without `/mcp`.
     pub fn new(url: &str, token: Secret<String>, ca: &CaFile) -> Result<Self, RailError> {
         let mut base = wire::parse_url("`url`", url)?;
-        if base.scheme() == "http" && !base.host_str().is_some_and(wire::is_loopback) {
-            return Err(RailError::Input {
-                what: "`url`".to_owned(),
-                cause: "the token would travel unencrypted to it; give its https:// address"
-                    .to_owned(),
-            });
-        }
+        wire::no_plaintext("`url`", &base, "the token")?;
         let path = base.path().trim_end_matches('/');
         let path = path.strip_suffix("/mcp").unwrap_or(path).to_owned();
         base.set_path(&path);

@@ -46,6 +46,17 @@ pub(crate) fn parse_url(what: &str, text: &str) -> Result<Url, RailError> {
     Ok(url)
 }
 
+/// An error where a secret could be read on its way.
+pub(super) fn no_plaintext(what: &str, url: &Url, secret: &str) -> Result<(), RailError> {
+    if url.scheme() == "http" && !url.host_str().is_some_and(is_loopback) {
+        return Err(RailError::Input {
+            what: what.to_owned(),
+            cause: format!("{secret} would travel unencrypted to it; give its https:// address"),
+        });
+    }
+    Ok(())
+}
+
 /// The one kind of HTTP client of this room.
 ///
 /// Redirects are not followed: the requests carry credentials, and a redirect is a finding, not a

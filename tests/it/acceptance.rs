@@ -6,6 +6,7 @@ use super::support::{House, Server, command, free_port, json_of, text};
 use super::tls::{Ca, serving};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -164,6 +165,7 @@ impl Deployed {
         let (ca_file, key, kit) = (path("ca.pem"), path("ark.key"), path("kit"));
         std::fs::write(&ca_file, &ca.pem).unwrap();
         std::fs::write(&key, "sk-of-tests\n").unwrap();
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
         server.house.ok(&["accept", "kit", "--out", &kit]);
         let ark = Standin::start(&server, &ca, &ca_file, &key);
         let port = free_port().to_string();

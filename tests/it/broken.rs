@@ -6,6 +6,7 @@ mod handshake;
 mod negative_auth;
 mod proofs;
 pub(crate) mod tls;
+mod tokens;
 mod tools;
 
 use super::support::{House, Server, text};

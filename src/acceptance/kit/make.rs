@@ -119,6 +119,7 @@ pub async fn make(
         operator: Operator {
             omni,
             wallet: text(&me, "wallet"),
+            authority: Some(authority.issuer().to_owned()),
         },
         actors,
         vendors,
@@ -493,7 +494,7 @@ fn text(json: &Value, key: &str) -> Option<String> {
     json.get(key).and_then(Value::as_str).map(str::to_owned)
 }
 
-fn write_private(path: &Path, bytes: &[u8]) -> Result<(), AcceptError> {
+pub(super) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), AcceptError> {
     let write = || {
         let mut options = std::fs::OpenOptions::new();
         options.write(true).create_new(true).mode(0o600);

@@ -63,13 +63,13 @@ impl Stage {
         let (agentkeys, scratch) = (Agentkeys::find()?, Scratch::new()?);
         match against {
             Against::Server { url, kit, ca_file } => {
-                Self::of_kit(url, kit, ca_file, agentkeys, scratch)
+                Self::of_kit(url, kit, ca_file, agentkeys, scratch).await
             }
             Against::Fresh => Self::fresh(agentkeys, scratch).await,
         }
     }
 
-    fn of_kit(
+    async fn of_kit(
         url: &str,
         kit: &Kit,
         ca_file: Option<&Path>,
@@ -98,7 +98,7 @@ impl Stage {
                 ca_file: ca_file.map(Path::to_owned),
             },
             scopes: bound.flat_map(|b| b.scopes.clone()).collect(),
-            client: Client::new(&url, &Trust::read(ca_file)?)?,
+            client: Client::new(&url, &Trust::read(ca_file)?, kit.authority()).await?,
             url,
             ca_file: ca_file.map(Path::to_owned),
             auditor: kit.auditor()?.clone(),
@@ -151,7 +151,7 @@ impl Stage {
         let mcp_url = server.text("mcp_url")?.trim_end_matches('/').to_owned();
         let url = mcp_url.strip_suffix("/mcp").unwrap_or(&mcp_url).to_owned();
         Ok(Self {
-            client: Client::new(&url, &Trust::read(None)?)?,
+            client: Client::new(&url, &Trust::read(None)?, None).await?,
             url,
             ca_file: None,
             auditor: Secret::new(field(&auditor, "/token")?),

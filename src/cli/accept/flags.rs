@@ -1,9 +1,10 @@
 //! What the suites take from the command line.
 
 use crate::acceptance::cross_rail::{ARK_URL, Ark};
+use crate::acceptance::in_the_clear;
 use crate::acceptance::tls::HTTP_PORT;
 use crate::acceptance::tools::Pins;
-use crate::cli::rails::key;
+use crate::cli::args::token_file;
 use crate::problem::{Exit, Problem};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -126,11 +127,14 @@ impl ArkFlags {
                 "Ark itself wants a key",
                 "give the file it is in: --ark-key-file F",
             )),
-            (Rail::ArkLive, Some(path)) => Ok(Ark::Live {
-                base_url: self.ark_url.clone(),
-                key: key(path)?,
-                model: self.ark_model.clone(),
-            }),
+            (Rail::ArkLive, Some(path)) => {
+                in_the_clear(&self.ark_url, "Ark's API key", "--ark-url")?;
+                Ok(Ark::Live {
+                    base_url: self.ark_url.clone(),
+                    key: token_file(path)?,
+                    model: self.ark_model.clone(),
+                })
+            }
         }
     }
 }

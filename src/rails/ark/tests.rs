@@ -34,6 +34,22 @@ fn an_approval_is_byte_for_byte_what_the_sdk_sends() {
 }
 
 #[test]
+fn an_answer_that_repeats_the_key_is_told_without_it() {
+    let client = |url| ArkClient::new(url, Secret::new("sk-\"of\\tests".to_owned()));
+    let ark = client("https://ark.invalid").unwrap();
+    let said = json!({"error": {"message": "no: Bearer sk-\"of\\tests!", "sk-\"of\\tests": 1}});
+    for raw in [said.clone(), json!("<p>no: Bearer sk-\"of\\tests!")] {
+        let error = refusal(401, &ark.veiled(raw)).to_string();
+        assert!(error.contains("no: Bearer •••!"), "{error}");
+    }
+    assert!(!ark.veiled(said).to_string().contains("of"));
+    let kept = json!({"object": "response"});
+    assert_eq!(ark.veiled(kept.clone()), kept);
+    assert!(client("http://192.0.2.1/api/v3").is_err(), "in the clear");
+    assert!(client("http://127.0.0.1:1/api/v3").is_ok());
+}
+
+#[test]
 fn items_are_read_by_type_and_absent_fields_are_tolerated() {
     let raw = json!({"object":"response","id":"resp_1","output":[
         {"type":"mcp_list_tools","server_label":"a","tools":[{"name":"x"}]},

@@ -8,6 +8,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPai
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const LEGACY: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
 const MODERN: &str = "2026-07-28";
@@ -27,6 +28,15 @@ fn when(
 
 fn at(path: &'static str, change: impl Fn(&mut Said) + Send + Sync + 'static) -> Lie {
     when(move |asked| asked.path == path, change)
+}
+
+/// The same from the second time on.
+fn later(path: &'static str, change: impl Fn(&mut Said) + Send + Sync + 'static) -> Lie {
+    let asked_before = AtomicBool::new(false);
+    when(
+        move |asked| asked.path == path && asked_before.swap(true, Ordering::Relaxed),
+        change,
+    )
 }
 
 fn method(asked: &Asked, method: &str) -> bool {
@@ -216,7 +226,8 @@ fn published() -> Vec<(String, Lie)> {
         ),
         (
             "healthz/authority",
-            at("/healthz", |said| {
+            // Before it sends a token a suite looks whether this is the server that it means.
+            later("/healthz", |said| {
                 swap(said, "urn:agentkeys:", "urn:other:");
             }),
         ),
