@@ -20,7 +20,7 @@ use super::play::{
     self, Against, Audience, Identity, Lines, Over, Played, Progress, Step, Steps, call,
 };
 use super::report::Report;
-use super::{AcceptError, random};
+use super::{AcceptError, random, undo};
 use crate::digest::sha256;
 use crate::publish::listing::{self, Listing};
 use crate::publish::wire;
@@ -106,6 +106,10 @@ async fn prove(
     let mut steps = Steps::new(audience);
     let began = steps.begin("setup");
     let stage = audience.unless_stopped(Stage::set(against)).await?;
+    if let Against::Server { kit, .. } = against {
+        // What a run left that was killed; what cannot be put back now is told at the end.
+        let _ = undo::all(&stage.client, kit).await;
+    }
     let mut log = Log::at_end(&stage.client, &stage.auditor).await?;
     steps.done("setup", began);
     (audience.progress)(Progress::Stage(stage.setting()));

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::problem::{Exit, Problem};
 
 /// A suite's own failure.
@@ -79,6 +81,14 @@ impl AcceptError {
             what: what.display().to_string(),
             cause: cause.to_string(),
         }
+    }
+
+    /// An error as soon as a run is to end.
+    pub(super) fn going_on(stop: &CancellationToken) -> Result<(), Self> {
+        if stop.is_cancelled() {
+            return Err(Self::Interrupted);
+        }
+        Ok(())
     }
 
     pub(super) fn protocol(what: &str, cause: impl Into<String>) -> Self {

@@ -20,12 +20,12 @@ pub mod outside;
 pub mod play;
 pub mod report;
 mod rows;
-mod spent;
 pub mod suites;
 pub mod three_acts;
 pub mod timing;
 pub mod tls;
 pub mod tools;
+mod undo;
 
 pub use client::{Trust, in_the_clear};
 pub use error::AcceptError;

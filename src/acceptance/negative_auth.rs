@@ -12,12 +12,12 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::client::{Client, Reply};
-use super::events::{Event, Log};
+use super::events::Log;
 use super::kit::Kit;
 use super::matrix::{self, Cell, Expect, Form};
 use super::report::{Check, Report};
 use super::rows::{self, Amiss, Awaited};
-use super::{AcceptError, Trust, spent};
+use super::{AcceptError, Trust, undo};
 
 /// The suite's name.
 pub const SUITE: &str = "negative-auth";
@@ -26,8 +26,7 @@ const FIX_ROWS: &str = "every refusal is one row, durable before the answer leav
 /// The short-lived token of a new kit is over within a second; a longer wait means wrong clocks.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// Runs the suite. It ends early when `stop` is cancelled, but not once it has begun to spend
-/// capabilities: then it goes on until memory and money are back.
+/// Runs the suite. It ends early when `stop` is cancelled, with everything put back.
 pub async fn run(
     url: &str,
     kit: &Kit,
@@ -41,6 +40,8 @@ pub async fn run(
     for at in kit.expiring() {
         passed(at).await?;
     }
+    // What a run left that was killed; what cannot be put back now is told at the end.
+    let _ = undo::all(&client, kit).await;
     let log = Log::at_end(&client, kit.auditor()?).await?;
     tokio::select! {
         waited = pace::wait(&log, &cells, progress) => waited?,
@@ -50,28 +51,14 @@ pub async fn run(
         kit,
         log,
         client: &client,
+        stop,
         twins: HashMap::new(),
-        prepared: Vec::new(),
         checks: Vec::new(),
     };
-    let mut rest = cells.as_slice();
-    while let Some(first) = rest.first() {
-        if stop.is_cancelled() {
-            return Err(AcceptError::Interrupted);
-        }
-        // One window of the log for each cause: small enough to name what is wrong with it.
-        let many = rest.iter().take_while(|c| c.cause == first.cause).count();
-        let (batch, later) = rest.split_at(many);
-        progress(&format!("{} ({many} cells)", first.cause));
-        suite.batch(first.cause, batch).await?;
-        rest = later;
-    }
-    progress("capabilities");
-    let spent = suite.caps().await?;
-    progress("JWTs of devices");
-    let signed = suite.jwts().await?;
-    spent::give_back(&client, kit, &suite.prepared).await?;
+    let ran = suite.all(&cells, progress).await;
+    let ((spent, signed), put_back) = undo::after(&client, kit, SUITE, ran).await?;
     report.checks = suite.checks;
+    report.checks.push(put_back);
     report.notes.push(format!(
         "{} cells: {} of cause × tool × handshake × token kind, {spent} of capabilities, {signed} of JWTs",
         cells.len() + spent + signed,
@@ -83,20 +70,38 @@ pub async fn run(
 struct Suite<'a> {
     kit: &'a Kit,
     client: &'a Client,
+    stop: &'a CancellationToken,
     log: Log<'a>,
     /// The first answer of each pair that must be alike.
     twins: HashMap<String, Value>,
-    /// Rows of what was done to have something to try.
-    prepared: Vec<Event>,
     checks: Vec<Check>,
 }
 
 impl Suite<'_> {
+    /// All of it; how many cells there were of capabilities and of JWTs.
+    async fn all(
+        &mut self,
+        cells: &[Cell],
+        progress: &(dyn Fn(&str) + Sync),
+    ) -> Result<(usize, usize), AcceptError> {
+        // One window of the log for each cause: small enough to name what is wrong with it.
+        for batch in cells.chunk_by(|a, b| a.cause == b.cause) {
+            let cause = batch[0].cause;
+            progress(&format!("{cause} ({} cells)", batch.len()));
+            self.batch(cause, batch).await?;
+        }
+        progress("capabilities");
+        let spent = self.caps().await?;
+        progress("JWTs of devices");
+        Ok((spent, self.jwts().await?))
+    }
+
     /// Sends a batch one after the other, then holds its rows against what was seen.
     async fn batch(&mut self, name: &str, cells: &[Cell]) -> Result<(), AcceptError> {
         let mut awaited = Vec::new();
         let first = self.checks.len();
         for cell in cells {
+            AcceptError::going_on(self.stop)?;
             let reply = self
                 .client
                 .post(&cell.path, &cell.headers, &cell.body)

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::pin::Pin;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -70,6 +71,9 @@ impl std::fmt::Debug for Suite {
     }
 }
 
+/// No suite takes longer with a server that answers: the longest has some thousand calls.
+const LONGEST: Duration = Duration::from_hours(1);
+
 /// Every suite, in the order in which `all` runs them: what looks before what writes.
 pub const SUITES: [Suite; 6] = [
     Suite {
@@ -114,7 +118,7 @@ pub const SUITES: [Suite; 6] = [
             Box::pin(async {
                 let (kit, pins) = (setup.kit()?, setup.pins);
                 let progress = |what: &str| watch.looks(what);
-                tools::run(setup.url, kit, setup.trust, pins, &progress).await
+                tools::run(setup.url, kit, setup.trust, pins, &progress, watch.stop).await
             })
         },
     },
@@ -159,17 +163,39 @@ impl Suite {
         if self.needs_kit && setup.kit.is_none() {
             return Ok(without_kit(self.name, setup.url));
         }
-        if watch.stop.is_cancelled() {
-            return Err(AcceptError::Interrupted);
-        }
-        let work = (self.run)(setup, watch);
+        AcceptError::going_on(watch.stop)?;
+        self.within(LONGEST, setup, watch).await
+    }
+
+    async fn within(
+        &self,
+        longest: Duration,
+        setup: &Setup<'_>,
+        watch: &Watch<'_>,
+    ) -> Result<Report, AcceptError> {
+        let stop = watch.stop.child_token();
+        let inner = Watch {
+            tell: watch.tell,
+            stop: &stop,
+        };
+        let mut work = (self.run)(setup, &inner);
+        let late = tokio::select! {
+            done = &mut work => return done,
+            () = watch.stop.cancelled() => AcceptError::Interrupted,
+            () = tokio::time::sleep(longest) => AcceptError::Protocol {
+                what: self.name.to_owned(),
+                cause: format!("no end within {} minutes", longest.as_secs() / 60),
+            },
+        };
+        stop.cancel();
         if self.puts_back {
-            return work.await;
+            // It may have come to its end meanwhile, or say what it could not put back.
+            match work.await {
+                Err(AcceptError::Interrupted) => {}
+                done => return done,
+            }
         }
-        tokio::select! {
-            done = work => done,
-            () = watch.stop.cancelled() => Err(AcceptError::Interrupted),
-        }
+        Err(late)
     }
 }
 
@@ -242,6 +268,45 @@ mod tests {
         assert!(matches!(report.verdict(), Err(p) if p.exit == Exit::Acceptance));
         report.allow_skips(&["tools.kit".to_owned()]);
         assert!(report.verdict().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_suite_that_does_not_end_is_ended_and_puts_back_first() {
+        let slow = |puts_back| Suite {
+            name: "slow",
+            needs_kit: false,
+            puts_back,
+            run: |_, watch| {
+                Box::pin(async {
+                    watch.stop.cancelled().await;
+                    (watch.tell)(Tell::Looks("puts back"));
+                    Err(AcceptError::Interrupted)
+                })
+            },
+        };
+        let (trust, pins) = (Trust::default(), tools::Pins::default());
+        let setup = Setup {
+            url: "http://127.0.0.1:9",
+            kit: None,
+            trust: &trust,
+            ca_file: None,
+            pins: &pins,
+            ark: &Ark::StandIn,
+            http_port: 80,
+        };
+        for puts_back in [true, false] {
+            let told = parking_lot::Mutex::new(0);
+            let watch = Watch {
+                tell: &|_| *told.lock() += 1,
+                stop: &CancellationToken::new(),
+            };
+            let ended = slow(puts_back).within(Duration::ZERO, &setup, &watch).await;
+            assert!(matches!(ended, Err(AcceptError::Protocol { .. })));
+            assert_eq!(*told.lock(), i32::from(puts_back));
+            watch.stop.cancel();
+            let ended = slow(puts_back).within(LONGEST, &setup, &watch).await;
+            assert!(matches!(ended, Err(AcceptError::Interrupted)));
+        }
     }
 
     #[test]

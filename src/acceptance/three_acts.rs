@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::AcceptError;
 use super::client::{Reply, value};
 use super::events::{Event, Log};
 use super::play::feed::Feed;
@@ -24,6 +23,7 @@ use super::play::{
     self, Against, Audience, Identity, Lines, Over, Played, Progress, Step, Steps, assert, since,
 };
 use super::report::{Report, Status};
+use super::{AcceptError, undo};
 use evidence::{Memories, Spending};
 
 /// The suite's name.
@@ -111,6 +111,10 @@ async fn prove(
     let mut steps = Steps::new(audience);
     let began = steps.begin("setup");
     let stage = audience.unless_stopped(Stage::set(against)).await?;
+    if let Against::Server { kit, .. } = against {
+        // What a run left that was killed; what cannot be put back now is told at the end.
+        let _ = undo::all(&stage.client, kit).await;
+    }
     let log = Log::at_end(&stage.client, &stage.auditor).await?;
     let feed = Feed::open(&stage.client, &stage.auditor, log.place()).await?;
     let day = stage.parent.day(&stage.agentkeys, stage.actor()).await?;
@@ -319,6 +323,7 @@ impl Play<'_> {
         let now = self.vendor("restore", &look).await;
         let now = now.as_ref().map(evidence::said);
         let judged = evidence::as_before("restore.grants", &before.whoami, now.clone(), 0);
+        let judged = evidence::granted(&self.stage.scopes, judged);
         self.steps
             .judged(evidence::unless(granted.err(), judged).took(since(began)));
 

@@ -8,13 +8,14 @@ mod pin;
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
 
 use super::client::{Client, Headers, Reply};
 use super::events::{Event, Log};
 use super::kit::{Kit, TokenKind, TokenState, VendorRef};
 use super::mcp::{Ask, HANDSHAKES, TOOLS, USUAL, credentials};
 use super::report::{Check, Report};
-use super::{AcceptError, Trust, rows, spent};
+use super::{AcceptError, Trust, rows, undo};
 use crate::authority::words::HostProfile;
 use crate::mcp::fingerprint;
 use crate::mcp::service::listed_to;
@@ -30,43 +31,33 @@ const FIX_ANSWER: &str = "compare with the Tools table of contract.md; what a ho
 const FIX_ROW: &str =
     "each call is one row, committed before its answer; `agentkeys audit list` shows what is there";
 
-/// Runs the suite.
+/// Runs the suite. It ends early when `stop` is cancelled, with everything put back.
 pub async fn run(
     url: &str,
     kit: &Kit,
     trust: &Trust,
     pins: &Pins,
     progress: &(dyn Fn(&str) + Sync),
+    stop: &CancellationToken,
 ) -> Result<Report, AcceptError> {
     let client = Client::new(url, trust, kit.authority()).await?;
     let mut report = Report::new(SUITE, client.base());
+    // What a run left that was killed; what cannot be put back now is told at the end.
+    let _ = undo::all(&client, kit).await;
     let mut log = Log::at_end(&client, kit.auditor()?).await?;
     let mut suite = Suite {
         kit,
         client: &client,
+        stop,
         pins,
         checks: Vec::new(),
         fingerprints: Map::new(),
         known: HashMap::new(),
     };
-    for from in [From::Plain, From::First, From::Second] {
-        progress(&format!("the list as {from:?} gets it"));
-        suite.lists(from).await?;
-    }
-    // An accepted list leaves no row, and neither does a hello.
-    let idle = log.fresh().await?;
-    suite.no_rows(&idle);
-    let cases = cases::all(kit);
-    let mut ran = Vec::new();
-    for case in &cases {
-        progress(&format!("{} ({:?})", case.id, case.from));
-        suite.case(case).await?;
-        ran.push(case);
-    }
-    let fresh = log.fresh().await?;
-    suite.rows(&ran, &fresh)?;
-    spent::give_back(&client, kit, &fresh).await?;
+    let ran = suite.all(&mut log, progress).await;
+    let (calls, put_back) = undo::after(&client, kit, SUITE, ran).await?;
     report.checks = suite.checks;
+    report.checks.push(put_back);
     for (profile, hash) in &suite.fingerprints {
         let hash = hash.as_str().unwrap_or_default();
         report.notes.push(format!(
@@ -75,15 +66,14 @@ pub async fn run(
     }
     let fingerprints = Value::Object(suite.fingerprints);
     report.facts.insert("fingerprints".to_owned(), fingerprints);
-    report
-        .notes
-        .push(format!("{} calls, one row each", cases.len()));
+    report.notes.push(format!("{calls} calls, one row each"));
     Ok(report)
 }
 
 struct Suite<'a> {
     kit: &'a Kit,
     client: &'a Client,
+    stop: &'a CancellationToken,
     pins: &'a Pins,
     checks: Vec<Check>,
     /// Of the list as each profile gets it.
@@ -93,6 +83,30 @@ struct Suite<'a> {
 }
 
 impl Suite<'_> {
+    /// Lists, calls and their rows; how many calls there were.
+    async fn all(
+        &mut self,
+        log: &mut Log<'_>,
+        progress: &(dyn Fn(&str) + Sync),
+    ) -> Result<usize, AcceptError> {
+        for from in [From::Plain, From::First, From::Second] {
+            progress(&format!("the list as {from:?} gets it"));
+            self.lists(from).await?;
+        }
+        // An accepted list leaves no row, and neither does a hello.
+        let idle = log.fresh().await?;
+        self.no_rows(&idle);
+        let cases = cases::all(self.kit);
+        for case in &cases {
+            AcceptError::going_on(self.stop)?;
+            progress(&format!("{} ({:?})", case.id, case.from));
+            self.case(case).await?;
+        }
+        let fresh = log.fresh().await?;
+        self.rows(&cases, &fresh)?;
+        Ok(cases.len())
+    }
+
     fn vendor(&self, from: From) -> &VendorRef {
         match from {
             From::Plain => &self.kit.vendors.plain,
@@ -123,6 +137,7 @@ impl Suite<'_> {
         let mut first: Option<Value> = None;
         for shake in HANDSHAKES {
             for ask in [Ask::Hello, Ask::List] {
+                AcceptError::going_on(self.stop)?;
                 let (mut headers, body) = shake.request(ask, &Value::Null, 1);
                 headers.extend(self.headers(from, None)?);
                 let reply = self.client.post("/mcp", &headers, &body).await?;
@@ -221,7 +236,7 @@ impl Suite<'_> {
     }
 
     /// One row for each call, in order, and none besides.
-    fn rows(&mut self, cases: &[&Case], fresh: &[Event]) -> Result<(), AcceptError> {
+    fn rows(&mut self, cases: &[Case], fresh: &[Event]) -> Result<(), AcceptError> {
         let own: Vec<_> = fresh
             .iter()
             .filter(|r| r.text("vendor").is_some_and(|v| self.kit.owns(v)))

@@ -89,7 +89,7 @@ fn a_suite_without_its_credentials_does_not_pass() {
 }
 
 /// What the actors of a kit that can remember, spend or be granted something have of each.
-fn state(server: &Server, kit: &str) -> Value {
+pub(super) fn state(server: &Server, kit: &str) -> Value {
     let read = std::fs::read(format!("{kit}/kit.json")).unwrap();
     let kit: Value = serde_json::from_slice(&read).unwrap();
     let of = |actor: &Value| {

@@ -3,6 +3,7 @@
 
 mod front;
 mod handshake;
+mod left;
 mod negative_auth;
 mod proofs;
 pub(crate) mod tls;
@@ -120,6 +121,13 @@ fn one(id: &str) -> Ids {
 fn all_seen(clean: &Ids, seen: &Ids) {
     let never: Vec<_> = clean.difference(seen).collect();
     assert!(never.is_empty(), "never seen to fail: {never:?}");
+}
+
+/// A release that fails.
+fn unreleased(asked: &Asked, said: &mut Said) {
+    if asked.path.ends_with("/release") {
+        said.status = 500;
+    }
 }
 
 /// Replaces a piece of what was said, which must be there.

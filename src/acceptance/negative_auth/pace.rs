@@ -84,7 +84,10 @@ pub(super) async fn wait(
         let now = log.now().await?;
         let minute = start_of_minute(now);
         let since = Timestamp::from_second(now.as_second() - REFILL_S).unwrap_or(minute);
-        let recent = Load::recent(&log.since(since.min(minute)).await?, minute);
+        let recent = Load::recent(
+            &log.of(&format!("since={}", since.min(minute))).await?,
+            minute,
+        );
         if planned.fits(&recent) || waited >= MAX_WAIT_S {
             return Ok(());
         }

@@ -141,10 +141,7 @@ pub struct Audience<'a> {
 impl Audience<'_> {
     /// An error as soon as the proof is to end.
     pub(super) fn going_on(&self) -> Result<(), AcceptError> {
-        if self.stop.is_cancelled() {
-            return Err(AcceptError::Interrupted);
-        }
-        Ok(())
+        AcceptError::going_on(self.stop)
     }
 
     /// What comes of work that may be cut off anywhere, having changed nothing that stays.

@@ -312,6 +312,20 @@ pub(super) fn as_before(
     }
 }
 
+/// The same, where what is there is also what was granted to begin with: an earlier run may have
+/// left less.
+pub(super) fn granted(scopes: &[String], judged: Assertion) -> Assertion {
+    let told = judged.got.rsplit_once("; scopes ").map_or("", |t| t.1);
+    let missing = scopes.iter().find(|s| !told.split(", ").any(|t| t == *s));
+    match missing {
+        Some(scope) if judged.holds => {
+            let expected = format!("{scope} among the scopes");
+            assert(judged.id, false, expected, judged.got)
+        }
+        _ => judged,
+    }
+}
+
 /// The same, unless something failed before it.
 pub(super) fn unless(error: Option<AcceptError>, judged: Assertion) -> Assertion {
     match error {

@@ -2,7 +2,7 @@
 //! checks, so a lie is about all places of one of them.
 
 use super::front::{Asked, Said, lie};
-use super::{Ids, Stage, all_seen, ids, one, rows};
+use super::{Ids, Stage, all_seen, ids, one, rows, unreleased};
 use agentkeys::acceptance::tools::SUITE;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -137,6 +137,7 @@ fn answers(stage: &Stage, clean: &Ids, seen: &mut Ids) {
         }
     });
     stage.fails(SUITE, told, &ids(clean, is_answer), seen);
+    stage.fails(SUITE, lie(unreleased), &one("put_back"), seen);
     // One of them, and no other.
     let calls = AtomicUsize::new(0);
     let told = lie(move |asked, said| {
@@ -157,7 +158,7 @@ fn log(stage: &Stage, clean: &Ids, seen: &mut Ids) {
     });
     stage.fails(SUITE, told, &ids(clean, |id| id.contains(".row/")), seen);
     let told = lie(|asked, said| {
-        if asked.path.contains("from_seq=") {
+        if asked.path.contains("events?from_seq=") {
             said.edit(|page| {
                 let events = page["events"].as_array_mut().unwrap();
                 let calls = |e: &&Value| e["tool"] == "agentkeys.approval.request";
@@ -171,7 +172,7 @@ fn log(stage: &Stage, clean: &Ids, seen: &mut Ids) {
     let vendor = stage.kit()["vendors"]["plain"]["vendor"].clone();
     let once = AtomicBool::new(false);
     let told = lie(move |asked, said| {
-        if asked.path.contains("from_seq=") && !once.swap(true, Ordering::Relaxed) {
+        if asked.path.contains("events?from_seq=") && !once.swap(true, Ordering::Relaxed) {
             said.edit(|page| {
                 let events = page["events"].as_array_mut().unwrap();
                 let seq = events.first().map_or(json!(0), |e| e["seq"].clone());

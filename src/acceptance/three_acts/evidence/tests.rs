@@ -178,6 +178,11 @@ fn restored_is_what_the_host_hears_again() {
     assert!(as_before(id, "a", now(), 0).holds);
     assert!(!as_before(id, "b", now(), 0).holds);
     assert!(!as_before(id, "a", now(), 1).holds);
+    let whoami = "You act for x. May read a; may write b; scopes memory.read, payment.spend";
+    let same = || as_before(id, whoami, Ok(said(&lines(&[whoami]))), 0);
+    for (scope, holds) in [("payment.spend", true), ("payment", false), ("a", false)] {
+        assert_eq!(granted(&[scope.to_owned()], same()).holds, holds, "{scope}");
+    }
     let error = AcceptError::Interrupted;
     assert!(!as_before(id, "a", Err(&error), 0).holds);
     assert!(!unless(Some(error), as_before(id, "a", now(), 0)).holds);
