@@ -92,6 +92,20 @@ impl Reply {
     }
 }
 
+/// A server's address, which reports name.
+pub fn address(url: &str) -> Result<Url, AcceptError> {
+    let what = Path::new("--url");
+    let parsed = Url::parse(url).map_err(|e| AcceptError::input(what, e))?;
+    if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
+        return Err(AcceptError::input(what, "is not an http(s) address"));
+    }
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        let cause = "has a user or a password in it, which every report would tell";
+        return Err(AcceptError::input(what, cause));
+    }
+    Ok(parsed)
+}
+
 /// An error where a secret could be read on its way to the address after a flag.
 pub fn in_the_clear(url: &str, what: &'static str, flag: &'static str) -> Result<(), AcceptError> {
     match Url::parse(url) {
@@ -112,21 +126,7 @@ pub(super) struct Client {
 impl Client {
     /// For calls without a token. `url` is the server's address, with or without `/mcp`.
     pub fn of_nobody(url: &str, trust: &Trust) -> Result<Self, AcceptError> {
-        let parsed = Url::parse(url).map_err(|e| AcceptError::Input {
-            what: "--url".to_owned(),
-            cause: e.to_string(),
-        })?;
-        let bad = |cause: String| AcceptError::Input {
-            what: format!("--url {}", clean_to(&wire::bare(&parsed), 200)),
-            cause,
-        };
-        if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
-            return Err(bad("is not an http(s) address".to_owned()));
-        }
-        // Every report names the address, and no host of ours sends two kinds of credentials.
-        if !parsed.username().is_empty() || parsed.password().is_some() {
-            return Err(bad("has a user or a password in it".to_owned()));
-        }
+        let parsed = address(url)?;
         let base = parsed.as_str().trim_end_matches('/');
         let base = base.strip_suffix("/mcp").unwrap_or(base).to_owned();
         // A redirect is a finding, and would carry the token on.
@@ -140,7 +140,9 @@ impl Client {
         if !trust.certificates.is_empty() {
             builder = builder.tls_certs_merge(trust.certificates.clone());
         }
-        let http = builder.build().map_err(|e| bad(e.to_string()))?;
+        let http = builder
+            .build()
+            .map_err(|e| AcceptError::input(Path::new("--url"), e))?;
         Ok(Self { http, base })
     }
 

@@ -27,7 +27,7 @@ pub mod tls;
 pub mod tools;
 mod undo;
 
-pub use client::{Trust, in_the_clear};
+pub use client::{Trust, address, in_the_clear};
 pub use error::AcceptError;
 pub use report::{Check, Report, Status};
 

@@ -11,7 +11,7 @@ use crate::acceptance::kit;
 use crate::acceptance::report::whole::{ALL, Ended, Whole};
 use crate::acceptance::report::{Report, Status, junit};
 use crate::acceptance::suites::{self, SUITES, Setup, Suite, Watch};
-use crate::acceptance::{Trust, handshake, negative_auth, three_acts, tls, tools};
+use crate::acceptance::{Trust, address, handshake, negative_auth, three_acts, tls, tools};
 use crate::problem::{Exit, Problem};
 use clap::{Args, Subcommand};
 use file::Junit;
@@ -227,6 +227,7 @@ pub async fn run(cmd: AcceptCmd, ctx: &Ctx, stop: CancellationToken) -> Result<(
     };
     let target = &asked.target;
     // All that can be wrong on this side is told before a run of minutes.
+    address(&target.url)?;
     let junit = Junit::open(target.junit.as_deref())?;
     let kit = target.kit.as_deref().map(kit::load).transpose()?;
     let trust = Trust::read(target.ca_file.as_deref())?;

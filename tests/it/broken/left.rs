@@ -3,8 +3,12 @@
 use super::front::lie;
 use super::{Stage, calls};
 use crate::it::acceptance::state;
+use crate::it::support::command;
 use serde_json::{Value, json};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
 
 /// An answer that is lost: larger than any is read.
 fn lost() -> String {
@@ -33,6 +37,39 @@ fn a_lost_answer_ends_a_run_and_leaves_nothing() {
         assert!(said.contains("larger than"), "{said}");
         assert_eq!(state(&stage.server, &stage.kit), before, "{suite}, {tool}");
     }
+}
+
+#[test]
+fn a_ctrl_c_is_heard_between_two_calls() {
+    let stage = Stage::new();
+    let before = state(&stage.server, &stage.kit);
+    let (asks, asked_for) = mpsc::channel();
+    let (told, hears) = mpsc::channel::<()>();
+    let ends = Mutex::new((asks, hears));
+    stage.front.tells(lie(move |asked, _| {
+        if calls(asked, "agentkeys.memory.put") && asked.body.contains("tools suite") {
+            let ends = ends.lock().unwrap();
+            // Nobody listens any more once it was told.
+            if ends.0.send(()).is_ok() {
+                let _ = ends.1.recv();
+            }
+        }
+    }));
+    let url = stage.front.url.as_str();
+    let mut run = command(&stage.server.house.dir())
+        .args(["accept", "tools", "--url", url, "--kit", &stage.kit])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    asked_for.recv_timeout(Duration::from_mins(1)).unwrap();
+    drop(asked_for);
+    let pid = run.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &pid]).status();
+    assert!(sent.unwrap().success());
+    drop(told);
+    assert_eq!(run.wait().unwrap().code(), Some(130));
+    assert_eq!(state(&stage.server, &stage.kit), before);
 }
 
 #[test]

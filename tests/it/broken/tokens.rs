@@ -2,6 +2,7 @@
 
 use super::Stage;
 use super::front::{Lie, lie};
+use crate::it::support::House;
 use agentkeys::acceptance::suites::SUITES;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,6 +25,22 @@ fn stranger(name: &'static str, authority: &'static str) -> (Lie, Arc<AtomicUsiz
         }
     });
     (told, tokens)
+}
+
+#[test]
+fn a_password_in_an_address_is_told_nowhere() {
+    let house = House::demo();
+    for suite in ["all", "tls", "tools"] {
+        let said = house.run(&[
+            "accept",
+            suite,
+            "--url",
+            "https://me:pw-of-mine@127.0.0.1:9",
+        ]);
+        assert_eq!(said.status.code(), Some(3), "{suite}");
+        let said = super::text(&said.stdout) + &super::text(&said.stderr);
+        assert!(!said.contains("pw-of-mine"), "{said}");
+    }
 }
 
 #[test]
