@@ -9,8 +9,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
 
-use super::AcceptError;
 use super::outside::who_answers;
+use super::{AcceptError, answer};
 use crate::rails::wire;
 use crate::text::clean_to;
 
@@ -59,8 +59,11 @@ pub(super) type Headers = Vec<(&'static str, HeaderValue)>;
 pub(super) struct Reply {
     pub status: u16,
     pub headers: HeaderMap,
-    /// The JSON that came, out of its SSE event if it rode in one; null when none did.
+    /// The JSON that came, out of its SSE event if it rode in one; null when none did, and when it
+    /// could be read in more than one way.
     pub json: Value,
+    /// Why there is none.
+    pub amiss: Option<&'static str>,
 }
 
 impl Reply {
@@ -84,11 +87,14 @@ impl Reply {
 
     /// In one line for a report.
     pub fn told(&self) -> String {
-        format!(
-            "HTTP {} {}",
-            self.status,
-            clean_to(&self.json.to_string(), 400)
-        )
+        match self.amiss {
+            Some(what) => format!("HTTP {}, and its body is not taken: {what}", self.status),
+            None => format!(
+                "HTTP {} {}",
+                self.status,
+                clean_to(&self.json.to_string(), 400)
+            ),
+        }
     }
 }
 
@@ -185,14 +191,14 @@ impl Client {
         let request = self
             .http
             .post(format!("{}{path}", self.base))
-            .header("content-type", "application/json")
-            .body(body.to_string());
-        self.send(request, headers).await
+            .header("content-type", "application/json");
+        let body = body.to_string().into_bytes();
+        Ok(self.whole(request, headers, body).await?.0)
     }
 
     pub async fn get(&self, path: &str, headers: &Headers) -> Result<Reply, AcceptError> {
-        self.send(self.http.get(format!("{}{path}", self.base)), headers)
-            .await
+        let request = self.http.get(format!("{}{path}", self.base));
+        Ok(self.whole(request, headers, Vec::new()).await?.0)
     }
 
     /// A request with exactly these headers, no `content-type` unless it is among them; with the
@@ -205,7 +211,7 @@ impl Client {
         body: Vec<u8>,
     ) -> Result<(Reply, Vec<u8>), AcceptError> {
         let request = self.http.request(method, format!("{}{path}", self.base));
-        self.whole(request.body(body), headers).await
+        self.whole(request, headers, body).await
     }
 
     /// Opens an answer that goes on, for as long as `longest`.
@@ -250,23 +256,16 @@ impl Client {
         self.http.execute(request).await.map_err(lost)
     }
 
-    async fn send(
-        &self,
-        request: reqwest::RequestBuilder,
-        headers: &Headers,
-    ) -> Result<Reply, AcceptError> {
-        Ok(self.whole(request, headers).await?.0)
-    }
-
     async fn whole(
         &self,
         request: reqwest::RequestBuilder,
         headers: &Headers,
+        asked: Vec<u8>,
     ) -> Result<(Reply, Vec<u8>), AcceptError> {
         let lost = |e: reqwest::Error| self.lost(&e);
-        let mut answer = self.execute(request, headers).await?;
+        let mut came = self.execute(request.body(asked.clone()), headers).await?;
         let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(lost)? {
+        while let Some(chunk) = came.chunk().await.map_err(lost)? {
             if body.len() + chunk.len() > MAX_BODY {
                 return Err(AcceptError::protocol(
                     "an answer",
@@ -275,17 +274,14 @@ impl Client {
             }
             body.extend_from_slice(&chunk);
         }
-        let headers = std::mem::take(answer.headers_mut());
-        let kind = headers.get("content-type").map(HeaderValue::as_bytes);
-        let json = if kind.is_some_and(|k| k.starts_with(b"text/event-stream")) {
-            from_sse(&String::from_utf8_lossy(&body))
-        } else {
-            serde_json::from_slice(&body).unwrap_or_default()
-        };
+        let headers = std::mem::take(came.headers_mut());
+        let kind = headers.get("content-type").and_then(|k| k.to_str().ok());
+        let read = answer::read(kind.unwrap_or_default(), &body, &asked);
         let reply = Reply {
-            status: answer.status().as_u16(),
+            status: came.status().as_u16(),
+            amiss: read.as_ref().err().copied(),
+            json: read.unwrap_or_default(),
             headers,
-            json,
         };
         Ok((reply, body))
     }
@@ -297,23 +293,6 @@ pub(super) fn value(text: &str) -> HeaderValue {
         HeaderValue::from_bytes(text.as_bytes()).unwrap_or(HeaderValue::from_static(""));
     value.set_sensitive(true);
     value
-}
-
-/// The first JSON-RPC answer among the events of a finished stream.
-fn from_sse(text: &str) -> Value {
-    let mut data = String::new();
-    for line in text.lines().chain([""]) {
-        if let Some(rest) = line.strip_prefix("data:") {
-            data.push_str(rest.strip_prefix(' ').unwrap_or(rest));
-        } else if line.is_empty() && !data.is_empty() {
-            let value: Value = serde_json::from_str(&data).unwrap_or_default();
-            if value.get("result").is_some() || value.get("error").is_some() {
-                return value;
-            }
-            data.clear();
-        }
-    }
-    Value::Null
 }
 
 /// The causes that reqwest hides behind its first sentence, without the URL.
@@ -332,15 +311,6 @@ fn why(error: &reqwest::Error) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn an_answer_is_found_in_its_event() {
-        let text = ": hi\n\ndata: {\"method\":\"x\"}\n\nid: 1\ndata: {\"result\":\ndata: 1}\n\n";
-        assert_eq!(from_sse(text), json!({"result": 1}));
-        assert_eq!(from_sse("data: {\"result\":2}"), json!({"result": 2}));
-        assert_eq!(from_sse(""), Value::Null);
-    }
 
     #[test]
     fn the_address_may_end_in_mcp() {

@@ -325,7 +325,7 @@ impl Proof {
         } else {
             format!(
                 "rail 2: Ark was the {}; `--rail ark-live --ark-key-file F` asks Ark itself",
-                crate::text::clean_to(&self.via, 80)
+                self.via
             )
         });
         report

@@ -4,6 +4,7 @@
 //! else here could be pointed at a server of anyone's; a suite that went round the door would
 //! prove nothing.
 
+mod answer;
 pub mod captions;
 mod client;
 pub mod cross_rail;

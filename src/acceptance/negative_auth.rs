@@ -343,6 +343,7 @@ mod tests {
             status: cause.status(),
             headers,
             json: Refusal::from(cause).to_body(id),
+            amiss: None,
         }
     }
 
@@ -376,8 +377,8 @@ mod tests {
         cell.expect.status = 200;
         let with = |json: Value| Reply {
             status: 200,
-            headers: HeaderMap::new(),
             json,
+            ..Reply::default()
         };
         let id = &cell.body["id"];
         let good = with(serde_json::json!({"id": id, "result": {"content": []}}));
@@ -395,8 +396,8 @@ mod tests {
         let cell = cell("actor.argument_differs", "/xiaozhi");
         let words = |text: &str| Reply {
             status: 200,
-            headers: HeaderMap::new(),
             json: serde_json::json!({"id": cell.body["id"], "result": {"content": [{"type": "text", "text": text}]}}),
+            ..Reply::default()
         };
         let good = words("refused: agentkeys.auth.actor_mismatch");
         assert_eq!(judge(&cell.expect, &cell.body, &good), None);

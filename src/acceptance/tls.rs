@@ -6,6 +6,8 @@ mod hello;
 mod plain;
 mod speak;
 
+use std::collections::BTreeSet;
+use std::io;
 use std::net::SocketAddr;
 
 use reqwest::{Method, Url};
@@ -14,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::client::{Client, value};
-use super::report::{Check, Report};
+use super::report::{Check, Report, Status};
 use super::{AcceptError, Trust};
 use crate::tls::Facts;
 use hello::{Answer, Old};
@@ -27,6 +29,13 @@ pub const HTTP_PORT: u16 = 80;
 /// Half a year, from which on browsers' lists take a name.
 const HSTS_S: u64 = 15_768_000;
 
+/// More addresses of a name are not looked at.
+const MOST_ADDRESSES: usize = 8;
+
+const FIX_ADDRESSES: &str =
+    "let a server answer there, or take the address out of the DNS record: hosts try every one";
+const FIX_NO_WAY: &str =
+    "run it from a machine that has a way there too (one with IPv6), or allow it";
 const FIX_CHAIN: &str = "get a certificate for this name from an authority that hosts trust, whole chain (`agentkeys tls status`, on the server); `--ca-file` for a private one";
 const FIX_DAYS: &str = "renew it; `agentkeys tls status`, on the server, says why it was not";
 const FIX_VERSIONS: &str =
@@ -54,25 +63,80 @@ pub async fn run(
         url: client.base().to_owned(),
         cause,
     };
-    let address = reach(&parsed).await.map_err(lost)?;
-    let peer = Peer::new(&parsed, address);
+    let found = resolved(&parsed).await.map_err(lost)?;
+    let https = Check::of(format!("{SUITE}/https"), true, "https://", "https://", "");
+    report.checks.push(https);
+    let (reached, addresses) = reach(&found).await.map_err(lost)?;
+    report.checks.push(addresses);
+    let peers: Vec<_> = reached.iter().map(|at| Peer::new(&parsed, *at)).collect();
+    let checks = every(&client, &peers, trust, http_port, progress).await;
+    report.checks.extend(checks);
+    Ok(report)
+}
+
+/// All checks of every address.
+async fn every(
+    client: &Client,
+    peers: &[Peer],
+    trust: &Trust,
+    http_port: u16,
+    progress: &(dyn Fn(&str) + Sync),
+) -> Vec<Check> {
+    let mut looked = Vec::new();
+    for peer in peers {
+        let checks = each(client, peer, trust, http_port, progress).await;
+        looked.push((peer.address, checks));
+    }
+    worst(looked)
+}
+
+/// All checks of one address.
+async fn each(
+    client: &Client,
+    peer: &Peer,
+    trust: &Trust,
+    http_port: u16,
+    progress: &(dyn Fn(&str) + Sync),
+) -> Vec<Check> {
     let mut suite = Suite {
-        peer: &peer,
+        peer,
         checks: Vec::new(),
     };
-    let said = "https://".to_owned();
-    suite.check("https", None, &said, "");
-    progress("certificate");
+    let at = peer.address;
+    progress(&format!("certificate of {at}"));
     suite.certificate(trust).await;
-    progress("versions and protocols");
+    progress(&format!("versions and protocols of {at}"));
     suite.versions().await;
     suite.protocols().await;
-    progress("redirects");
+    progress(&format!("redirects of {at}"));
     suite.hsts().await;
-    suite.redirects(&client).await?;
+    suite.redirects(client).await;
     plain::look(&mut suite, http_port).await;
-    report.checks = suite.checks;
-    Ok(report)
+    suite.checks
+}
+
+/// Of each check the one that ended worst, with its address where there are several.
+fn worst(looked: Vec<(SocketAddr, Vec<Check>)>) -> Vec<Check> {
+    let badness = |check: &Check| match check.status {
+        Status::Passed => 0,
+        Status::Skipped => 1,
+        Status::Failed => 2,
+    };
+    let several = looked.len() > 1;
+    let mut all: Vec<Check> = Vec::new();
+    for (address, checks) in looked {
+        for mut check in checks {
+            if several && check.status != Status::Passed {
+                check.got = format!("{address}: {}", check.got);
+            }
+            match all.iter_mut().find(|c| c.id == check.id) {
+                Some(known) if badness(known) < badness(&check) => *known = check,
+                Some(_) => {}
+                None => all.push(check),
+            }
+        }
+    }
+    all
 }
 
 /// On this machine nobody listens in, and an operator may say so with `--allow-skip`.
@@ -89,21 +153,58 @@ fn not_https(url: &Url) -> Check {
     Check::of(id, false, "https://", &got, fix)
 }
 
-/// The first address that takes a connection.
-async fn reach(url: &Url) -> Result<SocketAddr, String> {
+/// Every address the name has: a host takes any of them.
+async fn resolved(url: &Url) -> Result<Vec<SocketAddr>, String> {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let port = url.port_or_known_default().unwrap_or_default();
     let found = timeout(STEP, tokio::net::lookup_host((host, port))).await;
     let found = found.map_err(|_| "nobody says which address it has".to_owned())?;
-    let mut why = "it has no address".to_owned();
-    for address in found.map_err(|e| e.to_string())? {
+    let found: BTreeSet<_> = found.map_err(|e| e.to_string())?.collect();
+    Ok(found.into_iter().collect())
+}
+
+/// Those that take a connection, and the check that all do. It is skipped for what this machine has
+/// no way to.
+async fn reach(found: &[SocketAddr]) -> Result<(Vec<SocketAddr>, Check), String> {
+    let (mut reached, mut closed, mut no_way) = (Vec::new(), Vec::new(), Vec::new());
+    for address in found.iter().take(MOST_ADDRESSES) {
         match timeout(STEP, TcpStream::connect(address)).await {
-            Ok(Ok(_)) => return Ok(address),
-            Ok(Err(error)) => why = format!("{address}: {error}"),
-            Err(_) => why = format!("{address}: no connection within 10 s"),
+            Ok(Ok(_)) => reached.push(*address),
+            Ok(Err(error)) if is_no_way(&error) => no_way.push(format!("{address}: {error}")),
+            Ok(Err(error)) => closed.push(format!("{address}: {error}")),
+            Err(_) => closed.push(format!("{address}: no connection within 10 s")),
         }
     }
-    Err(why)
+    if let Some(left) = found.len().checked_sub(MOST_ADDRESSES).filter(|n| *n > 0) {
+        closed.push(format!("{left} more, at which nobody looked"));
+    }
+    if reached.is_empty() {
+        let mut why = [closed, no_way].concat();
+        why.resize_with(why.len().max(1), || "it has no address".to_owned());
+        return Err(why.join(", "));
+    }
+    let id = format!("{SUITE}/addresses");
+    let check = if closed.is_empty() && !no_way.is_empty() {
+        Check::skipped(id, &no_way.join(", "), FIX_NO_WAY)
+    } else {
+        let expected = "a connection at every address of the name";
+        let got = if closed.is_empty() {
+            expected.to_owned()
+        } else {
+            closed.join(", ")
+        };
+        Check::of(id, closed.is_empty(), expected, &got, FIX_ADDRESSES)
+    };
+    Ok((reached, check))
+}
+
+/// Whether it is this machine that cannot get there, as one without IPv6.
+fn is_no_way(error: &io::Error) -> bool {
+    use io::ErrorKind::{AddrNotAvailable, HostUnreachable, NetworkUnreachable, Unsupported};
+    matches!(
+        error.kind(),
+        AddrNotAvailable | HostUnreachable | NetworkUnreachable | Unsupported
+    )
 }
 
 struct Suite<'a> {
@@ -195,9 +296,9 @@ impl Suite<'_> {
         self.check("hsts", amiss, expected, FIX_HSTS);
     }
 
-    /// A request with a bearer is answered where it was sent. Through the client that trusts no more
-    /// than hosts do; where that cannot connect, `chain` says so, and it is looked by hand.
-    async fn redirects(&mut self, client: &Client) -> Result<(), AcceptError> {
+    /// A request with a bearer is answered where it was sent: at this address, and through the client
+    /// that trusts no more than hosts do. Where that cannot connect, `chain` says so.
+    async fn redirects(&mut self, client: &Client) {
         for (id, path) in [
             ("no_redirect/mcp", "/mcp"),
             ("no_redirect/mcp_slash", "/mcp/"),
@@ -207,19 +308,15 @@ impl Suite<'_> {
                 ("content-type", value("application/json")),
             ];
             let body = br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#.to_vec();
-            let answer = client.bare(Method::POST, path, &headers, body).await;
-            let status = match answer {
-                Ok((reply, _)) => Ok(reply.status),
-                Err(_) => self.peer.post(path).await.map(|head| head.status),
-            };
-            let amiss = match status {
-                Ok(300..=399) => Some("a redirect".to_owned()),
-                Ok(_) => None,
+            let through = client.bare(Method::POST, path, &headers, body).await;
+            let through = through.map_or(0, |(reply, _)| reply.status);
+            let leads = |status: u16| (300..=399).contains(&status);
+            let amiss = match self.peer.post(path).await {
+                Ok(head) => (leads(head.status) || leads(through)).then(|| "a redirect".to_owned()),
                 Err(cause) => Some(cause),
             };
             self.check(id, amiss, "an answer, and no redirect", FIX_REDIRECT);
         }
-        Ok(())
     }
 }
 
@@ -239,7 +336,6 @@ fn max_age(header: &str) -> Option<u64> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::acceptance::Status;
 
     #[test]
     fn a_header_says_for_how_long() {
@@ -247,6 +343,78 @@ mod tests {
         assert_eq!(max_age("includeSubDomains; Max-Age=\"5\""), Some(5));
         assert_eq!(max_age("max-age="), None);
         assert_eq!(max_age(""), None);
+    }
+
+    #[test]
+    fn the_worst_of_all_addresses_counts() {
+        let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let check = |id: &str, passed| Check::of(id, passed, "x", "y", "z");
+        let good = vec![check("a", true), check("b", true), check("c", false)];
+        let bad = vec![
+            check("a", false),
+            Check::skipped("b", "why", "z"),
+            check("c", true),
+        ];
+        for looked in [
+            vec![(at(1), good.clone()), (at(2), bad.clone())],
+            vec![(at(2), bad), (at(1), good.clone())],
+        ] {
+            let all = worst(looked);
+            let told: Vec<_> = all.iter().map(|c| (c.status, c.got.as_str())).collect();
+            assert_eq!(
+                told,
+                [
+                    (Status::Failed, "127.0.0.1:2: y"),
+                    (Status::Skipped, "127.0.0.1:2: why"),
+                    (Status::Failed, "127.0.0.1:1: y"),
+                ]
+            );
+        }
+        assert_eq!(worst(vec![(at(1), good)])[2].got, "y");
+    }
+
+    #[tokio::test]
+    async fn each_address_is_connected_to() {
+        let open = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let kept = [open(), open()];
+        let closed = open().local_addr().unwrap();
+        let [one, two] = kept.each_ref().map(|l| l.local_addr().unwrap());
+        let (reached, check) = reach(&[one, two]).await.unwrap();
+        assert_eq!((reached, check.status), (vec![one, two], Status::Passed));
+        let (reached, check) = reach(&[closed, two]).await.unwrap();
+        assert_eq!((reached, check.status), (vec![two], Status::Failed));
+        assert!(check.got.contains(&closed.to_string()));
+        let (reached, check) = reach(&[one; MOST_ADDRESSES + 1]).await.unwrap();
+        assert_eq!(reached.len(), MOST_ADDRESSES);
+        assert_eq!(check.status, Status::Failed);
+        assert!(reach(&[closed]).await.is_err() && reach(&[]).await.is_err());
+        let no_way = io::Error::from(io::ErrorKind::NetworkUnreachable);
+        assert!(is_no_way(&no_way));
+        assert!(!is_no_way(&io::ErrorKind::ConnectionRefused.into()));
+    }
+
+    /// A host takes any of them, so what is wrong at the second is wrong.
+    #[tokio::test]
+    async fn every_address_is_looked_at() {
+        let url = Url::parse("https://127.0.0.1").unwrap();
+        let client = Client::of_nobody(url.as_str(), &Trust::default()).unwrap();
+        let (came, who) = std::sync::mpsc::channel();
+        let peers = [1, 2].map(|number| {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let peer = Peer::new(&url, listener.local_addr().unwrap());
+            let came = came.clone();
+            // It answers nobody, and nobody twice.
+            std::thread::spawn(move || {
+                let _gone = listener.accept().unwrap();
+                came.send(number).unwrap();
+            });
+            peer
+        });
+        let checks = every(&client, &peers, &Trust::default(), 1, &|_| ()).await;
+        let chain = checks.iter().find(|c| c.id == "tls/chain").unwrap();
+        assert!(chain.got.starts_with(&peers[0].address.to_string()));
+        let seen: Vec<i32> = who.try_iter().collect();
+        assert_eq!(seen, [1, 2]);
     }
 
     #[tokio::test]

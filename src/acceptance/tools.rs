@@ -1,24 +1,25 @@
 //! Suite `tools`: the ten tools as each profile lists them, and what each answers, to the letter.
 
 mod cases;
+mod leak;
 mod lint;
+mod lists;
 mod pattern;
 mod pin;
 
 use std::collections::HashMap;
 
+use reqwest::Method;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-use super::client::{Client, Headers, Reply};
+use super::answer::hidden;
+use super::client::{Client, Headers, Reply, value};
 use super::events::{Event, Log};
 use super::kit::{Kit, TokenKind, TokenState, VendorRef};
-use super::mcp::{Ask, HANDSHAKES, TOOLS, USUAL, credentials};
+use super::mcp::{TOOLS, USUAL, credentials};
 use super::report::{Check, Report};
 use super::{AcceptError, Trust, rows, undo};
-use crate::authority::words::HostProfile;
-use crate::mcp::fingerprint;
-use crate::mcp::service::listed_to;
 use cases::{Case, From, Want};
 
 pub use pin::Pins;
@@ -132,72 +133,18 @@ impl Suite<'_> {
         self.checks.push(Check::of(id, passed, expected, &got, fix));
     }
 
-    /// The first message and the list, in every version.
-    async fn lists(&mut self, from: From) -> Result<(), AcceptError> {
-        let mut first: Option<Value> = None;
-        for shake in HANDSHAKES {
-            for ask in [Ask::Hello, Ask::List] {
-                AcceptError::going_on(self.stop)?;
-                let (mut headers, body) = shake.request(ask, &Value::Null, 1);
-                headers.extend(self.headers(from, None)?);
-                let reply = self.client.post("/mcp", &headers, &body).await?;
-                let good = reply.status == 200 && reply.json.get("result").is_some();
-                let id = format!("{from:?}.{}/{}", ask.word(), shake.version).to_lowercase();
-                self.check(
-                    id,
-                    (!good).then(|| reply.told()),
-                    "HTTP 200 with a result",
-                    FIX_LIST,
-                );
-                if ask == Ask::List {
-                    let tools = reply
-                        .json
-                        .pointer("/result/tools")
-                        .cloned()
-                        .unwrap_or_default();
-                    let Some(first) = &first else {
-                        first = Some(tools);
-                        continue;
-                    };
-                    let same = *first == tools;
-                    let id = format!("{from:?}.list_is_the_same/{}", shake.version).to_lowercase();
-                    self.check(
-                        id,
-                        (!same).then(|| tools.to_string()),
-                        "one list for all versions",
-                        FIX_LIST,
-                    );
-                }
-            }
-        }
-        let tools = first.unwrap_or_default();
-        let dotted = from != From::Second;
-        for (id, amiss) in lint::list(&tools, dotted) {
-            let id = format!("{from:?}.schema/{id}").to_lowercase();
-            self.check(id, amiss, "a tool that every host accepts", FIX_LIST);
-        }
-        self.fingerprint(from, &tools);
-        Ok(())
-    }
-
-    /// A list that was poisoned, or that drifted, says something else to every model behind it.
-    fn fingerprint(&mut self, from: From, tools: &Value) {
-        let profile = match from {
-            From::Plain => HostProfile::Default,
-            From::First => HostProfile::Xiaozhi,
-            From::Second => HostProfile::VolcanoArk,
-        };
-        let live = fingerprint::of(tools.as_array().map(Vec::as_slice).unwrap_or_default());
-        let (wanted, whose) = match self.pins.of(profile.as_str()) {
-            Some(pin) => (pin.to_owned(), "pinned"),
-            None => (fingerprint::of(&listed_to(profile)), "this program's own"),
-        };
-        let amiss = (live != wanted).then(|| format!("{live}, of {} tools", count(tools)));
-        let expected = format!("{wanted}, {whose}");
-        let id = format!("{from:?}.fingerprint").to_lowercase();
-        self.check(id, amiss, &expected, FIX_PIN);
-        self.fingerprints
-            .insert(profile.as_str().to_owned(), live.into());
+    /// Posts a message; what comes must not hold what nobody granted.
+    async fn post(
+        &self,
+        mut headers: Headers,
+        body: &Value,
+    ) -> Result<(Reply, Option<String>), AcceptError> {
+        headers.push(("content-type", value("application/json")));
+        let body = body.to_string().into_bytes();
+        let came = self.client.bare(Method::POST, "/mcp", &headers, body);
+        let (reply, raw) = came.await?;
+        let leaked = leak::found(&self.kit.memories, &reply, &raw);
+        Ok((reply, leaked))
     }
 
     fn no_rows(&mut self, rows: &[Event]) {
@@ -223,14 +170,14 @@ impl Suite<'_> {
         pattern::fill(&mut arguments, &self.known);
         let (mut headers, body) = USUAL.call(&tool, &arguments, 7);
         headers.extend(self.headers(case.from, Some(&case.actor))?);
-        let reply = self.client.post("/mcp", &headers, &body).await?;
+        let (reply, leaked) = self.post(headers, &body).await?;
         let result = &reply.json["result"];
         if let Some(cap) = result.pointer("/structuredContent/cap_id") {
             self.known.insert("$cap_id", cap.clone());
         }
         let amiss = judge(case, &self.known, &reply);
         let id = format!("{}/{:?}", case.id, case.from).to_lowercase();
-        let amiss = amiss.map(|what| format!("{what}: {}", reply.told()));
+        let amiss = leaked.or(amiss.map(|what| format!("{what}: {}", reply.told())));
         self.check(id, amiss, &case.want.told(), FIX_ANSWER);
         Ok(())
     }
@@ -272,24 +219,24 @@ impl Suite<'_> {
     }
 }
 
-fn count(tools: &Value) -> usize {
-    tools.as_array().map_or(0, Vec::len)
-}
-
 /// What is wrong with an answer.
 fn judge(case: &Case, known: &HashMap<&'static str, Value>, reply: &Reply) -> Option<String> {
-    let result = reply.json.get("result")?;
+    let Some(result) = reply.json.get("result") else {
+        return Some("no result".to_owned());
+    };
     if reply.status != 200 {
         return Some("the status".to_owned());
     }
     let blocks = result.get("content").and_then(Value::as_array);
-    let text = match blocks.map(Vec::as_slice) {
-        Some([block]) if block.get("type").and_then(Value::as_str) == Some("text") => block
-            .get("text")
-            .and_then(Value::as_str)
-            .unwrap_or_default(),
+    let block = match blocks.map(Vec::as_slice) {
+        Some([block]) if block.get("type").and_then(Value::as_str) == Some("text") => block,
         _ => return Some("not one text block".to_owned()),
     };
+    if let Some(more) = hidden(result) {
+        return Some(more);
+    }
+    let text = block.get("text").and_then(Value::as_str);
+    let text = text.unwrap_or_default();
     let is_error = result.get("isError") == Some(&Value::Bool(true));
     if is_error != case.is_error {
         return Some(format!("isError is {is_error}"));
@@ -323,14 +270,13 @@ fn judge(case: &Case, known: &HashMap<&'static str, Value>, reply: &Reply) -> Op
 mod tests {
     use super::*;
     use crate::acceptance::kit::tests::paper;
-    use reqwest::header::HeaderMap;
     use serde_json::json;
 
     fn reply(result: &Value) -> Reply {
         Reply {
             status: 200,
-            headers: HeaderMap::new(),
             json: json!({"id": 7, "result": result}),
+            ..Reply::default()
         }
     }
 
@@ -368,8 +314,22 @@ mod tests {
         let mut more = good.clone();
         more["structuredContent"]["hint"] = "there is something".into();
         assert!(judge(case, &known, &reply(&more)).is_some());
-        let mut loud = good;
+        let mut loud = good.clone();
         loud["isError"] = true.into();
         assert!(judge(case, &known, &reply(&loud)).is_some());
+        for hidden in ["", "/content/0"] {
+            let mut hiding = good.clone();
+            if let Some(place) = hiding.pointer_mut(hidden) {
+                place["_meta"] = json!({"x": 1});
+            }
+            let told = judge(case, &known, &reply(&hiding));
+            assert!(told.is_some_and(|t| t.contains("_meta")), "{hidden}");
+        }
+        let nothing = Reply {
+            status: 500,
+            json: json!({}),
+            ..Reply::default()
+        };
+        assert!(judge(case, &known, &nothing).is_some());
     }
 }

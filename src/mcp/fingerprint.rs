@@ -2,43 +2,27 @@
 //! without being kept: a tool that was renamed, reworded or given another schema is another list.
 
 use crate::digest::sha256;
-use serde_json::{Map, Value};
-
-/// What a model or a host goes by. Other fields (`_meta`, `icons`) say nothing about what a tool does.
-const TOLD: [&str; 6] = [
-    "annotations",
-    "description",
-    "inputSchema",
-    "name",
-    "outputSchema",
-    "title",
-];
+use serde_json::{Value, json};
 
 /// The fingerprint of the tools of one `tools/list`, as its answer has them: SHA-256, in hex, of the
-/// list as compact JSON with sorted keys, ordered by name. The order they came in makes no difference.
+/// list as compact JSON with sorted keys, ordered by name. The order they came in makes no difference;
+/// whatever a tool has counts, since some host may show it to a model.
 pub fn of(tools: &[Value]) -> String {
-    let mut told: Vec<(&str, String)> = tools
-        .iter()
-        .map(|t| (name(t), canonical(&kept(t))))
-        .collect();
+    let mut told: Vec<(&str, String)> = tools.iter().map(|t| (name(t), canonical(t))).collect();
     told.sort_unstable();
     let texts: Vec<&str> = told.iter().map(|(_, text)| text.as_str()).collect();
     hex::encode(sha256(&[format!("[{}]", texts.join(",")).as_bytes()]))
 }
 
-fn name(tool: &Value) -> &str {
-    tool.get("name").and_then(Value::as_str).unwrap_or_default()
+/// The fingerprint of all that models are told: the list with `{"instructions": …}` before it.
+pub fn told(instructions: &str, tools: &[Value]) -> String {
+    let mut all = tools.to_vec();
+    all.push(json!({"instructions": instructions}));
+    of(&all)
 }
 
-/// A tool without what nobody goes by, and without fields that say nothing.
-fn kept(tool: &Value) -> Value {
-    let mut kept = Map::new();
-    for key in TOLD {
-        if let Some(value) = tool.get(key).filter(|v| !v.is_null()) {
-            kept.insert(key.to_owned(), value.clone());
-        }
-    }
-    Value::Object(kept)
+fn name(tool: &Value) -> &str {
+    tool.get("name").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// JSON without blanks, its keys in the order of their bytes.
@@ -66,7 +50,6 @@ mod tests {
     use super::*;
     use crate::authority::words::HostProfile;
     use crate::mcp::service::listed_to;
-    use serde_json::json;
 
     #[test]
     fn it_is_the_hash_of_the_canonical_text() {
@@ -74,8 +57,10 @@ mod tests {
             json!({"name": "b", "inputSchema": {"type": "object", "a": [1, {"y": 1, "x": "é\n"}]}}),
             json!({"title": null, "_meta": 1, "name": "a"}),
         ];
-        let text = r#"[{"name":"a"},{"inputSchema":{"a":[1,{"x":"é\n","y":1}],"type":"object"},"name":"b"}]"#;
+        let text = r#"[{"_meta":1,"name":"a","title":null},{"inputSchema":{"a":[1,{"x":"é\n","y":1}],"type":"object"},"name":"b"}]"#;
         assert_eq!(of(&tools), hex::encode(sha256(&[text.as_bytes()])));
+        let text = text.replacen('[', r#"[{"instructions":"do"},"#, 1);
+        assert_eq!(told("do", &tools), hex::encode(sha256(&[text.as_bytes()])));
     }
 
     #[test]
@@ -89,6 +74,11 @@ mod tests {
             *tools[1].pointer_mut(pointer).unwrap() = value;
             of(&tools)
         };
+        let with = |key: &str| {
+            let mut tools = tools.clone();
+            tools[1][key] = json!({"x": 1});
+            of(&tools)
+        };
         let all = [
             of(&tools),
             of(&tools[1..]),
@@ -99,6 +89,11 @@ mod tests {
             changed("/inputSchema/required", json!([])),
             changed("/inputSchema/properties/namespace/enum/0", json!("x")),
             changed("/annotations/readOnlyHint", json!(false)),
+            with("_meta"),
+            with("icons"),
+            with("parameters"),
+            told("", &tools),
+            told("x", &tools),
         ];
         let different: std::collections::BTreeSet<_> = all.iter().collect();
         assert_eq!(different.len(), all.len());

@@ -26,7 +26,8 @@ use std::sync::{Arc, LazyLock};
 /// The name hosts see.
 pub const SERVER_NAME: &str = "agentkeys";
 
-const INSTRUCTIONS: &str = "AgentKeys says who the user is, what may be remembered and read, and what may be spent. Check before you act, and obey the verdict.";
+/// What a host may tell its model about the server.
+pub const INSTRUCTIONS: &str = "AgentKeys says who the user is, what may be remembered and read, and what may be spent. Check before you act, and obey the verdict.";
 
 /// How much of an unknown method is named in the answer, in characters.
 const METHOD_SHOWN: usize = 64;

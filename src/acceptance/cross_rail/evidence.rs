@@ -3,9 +3,11 @@
 
 use serde_json::Value;
 
+use crate::acceptance::answer::hidden;
 use crate::acceptance::events::Event;
 use crate::acceptance::play::{Assertion, Identity, Lines, assert, call};
 use crate::digest::sha256;
+use crate::text::clean_to;
 
 const WHOAMI: &str = "agentkeys.identity.whoami";
 const GET: &str = "agentkeys.memory.get";
@@ -90,15 +92,13 @@ impl Evidence {
 
     fn who(&self) -> Assertion {
         let omni = self.identity.actor_omni.as_str();
-        let said =
-            call(&self.first, "agentkeys_identity_whoami").and_then(|c| c.get("text")?.as_str());
-        let said = said.unwrap_or_default();
-        assert(
-            "rail1.whoami_is_the_actor",
-            omni.len() == 66 && said.contains(omni),
-            omni,
-            said,
-        )
+        let call = call(&self.first, "agentkeys_identity_whoami");
+        let said = call.and_then(|c| c.get("text")?.as_str());
+        let hidden = call.and_then(|c| hidden(c.get("result")?));
+        let holds =
+            omni.len() == 66 && said.is_some_and(|said| said.contains(omni)) && hidden.is_none();
+        let got = hidden.as_deref().or(said).unwrap_or_default();
+        assert("rail1.whoami_is_the_actor", holds, omni, got)
     }
 
     /// The omni is what its derivation gives: anyone can recompute it.
@@ -312,17 +312,20 @@ fn said(id: &'static str, call: Option<&Value>) -> Assertion {
         .and_then(Value::as_str)
         .unwrap_or("the host made no such call");
     let denied = text.starts_with("deny");
+    let hidden = call.and_then(|c| hidden(c.get("result")?));
+    let text = hidden.as_deref().unwrap_or(text);
     assert(
         id,
-        good && !denied,
+        good && !denied && hidden.is_none(),
         "an answer that is no error and no denial",
         text,
     )
 }
 
-/// A text field of a child's last line.
+/// A text field of a child's last line, cleaned for a report.
 pub(super) fn tail(lines: &Lines, key: &str) -> Option<String> {
-    lines.last()?.get(key)?.as_str().map(str::to_owned)
+    let text = lines.last()?.get(key)?.as_str()?;
+    Some(clean_to(text, 80))
 }
 
 fn items(lines: &Lines) -> impl Iterator<Item = &Value> {

@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use super::{Answer, Suite};
 use crate::acceptance::AcceptError;
+use crate::acceptance::answer::besides;
 use crate::acceptance::client::value;
+use crate::acceptance::listed::LIST;
 use crate::acceptance::mcp::{Ask, HANDSHAKES, Handshake, TOOLS};
 
 const FIX: &str = "serve all five protocol versions at /mcp, stateless; what a proxy in front changes, it must not";
@@ -103,9 +105,13 @@ impl Suite<'_> {
     async fn list(&mut self, shake: Handshake) -> Result<(), AcceptError> {
         let list = self.say(shake, Ask::List).await?;
         let tools = list.at("/result/tools").and_then(Value::as_array);
-        let good = list.reply.status == 200 && tools.is_some_and(|t| t.len() == TOOLS.len());
+        let more = besides(&list.reply.json["result"], LIST);
+        let good = list.reply.status == 200
+            && tools.is_some_and(|t| t.len() == TOOLS.len())
+            && more.is_none();
         let id = format!("tools_list/{}", shake.version);
-        self.check(&id, good, "HTTP 200 with ten tools", &list, FIX);
+        let expected = "HTTP 200 with ten tools, no further page, and nothing besides";
+        self.check(&id, good, expected, &list, FIX);
         Ok(())
     }
 
@@ -114,8 +120,10 @@ impl Suite<'_> {
         let mut hello = HANDSHAKES[0].request(Ask::Hello, &Value::Null, 1);
         hello.1["params"]["protocolVersion"] = UNKNOWN.into();
         let answer = self.message("/mcp", hello.0, &hello.1).await?;
-        let good = answer.reply.text("/result/protocolVersion") == Some(NEWEST_LEGACY);
-        let expected = format!("the newest version that has initialize, {NEWEST_LEGACY}");
+        let good = answer.reply.status == 200
+            && answer.reply.text("/result/protocolVersion") == Some(NEWEST_LEGACY);
+        let expected =
+            format!("HTTP 200 with protocolVersion {NEWEST_LEGACY}, the newest there is");
         self.check("initialize/unknown", good, &expected, &answer, FIX);
 
         let ping = json!({"jsonrpc": "2.0", "id": 3, "method": "ping"});

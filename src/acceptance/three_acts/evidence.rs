@@ -6,6 +6,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::acceptance::AcceptError;
+use crate::acceptance::answer::hidden;
 use crate::acceptance::client::Reply;
 use crate::acceptance::events::Event;
 use crate::acceptance::play::{Assertion, Lines, assert, calls};
@@ -23,6 +24,8 @@ const SILENCE: &str = "the host made no such call";
 pub(super) struct Said {
     pub text: String,
     pub ms: u64,
+    /// What came with it that another host could show its model.
+    hidden: Option<String>,
 }
 
 /// What a host heard, call by call.
@@ -32,13 +35,14 @@ pub(super) fn said(lines: &Lines) -> Vec<Said> {
         Said {
             text: text.and_then(Value::as_str).unwrap_or(SILENCE).to_owned(),
             ms: line.get("ms").and_then(Value::as_u64).unwrap_or_default(),
+            hidden: line.get("result").and_then(hidden),
         }
     });
     heard.collect()
 }
 
 fn text(said: Option<&Said>) -> &str {
-    said.map_or(SILENCE, |s| s.text.as_str())
+    said.map_or(SILENCE, |s| s.hidden.as_deref().unwrap_or(&s.text))
 }
 
 fn ms(said: Option<&Said>) -> u64 {

@@ -20,7 +20,7 @@ pub(super) async fn look(suite: &mut Suite<'_>, port: u16) {
     let refused = "closed, or refused and not redirected";
     let get = suite.peer.request("GET", "/healthz", "");
     let bearing = suite.peer.with_bearer("/mcp");
-    let host = suite.peer.host().to_owned();
+    let home = (suite.peer.host().to_owned(), suite.peer.address.port());
     let address = SocketAddr::new(suite.peer.address.ip(), port);
     for (id, request, expected, fix) in [
         ("plain/healthz", get, closed, FIX),
@@ -34,7 +34,7 @@ pub(super) async fn look(suite: &mut Suite<'_>, port: u16) {
                 suite.skip(id, &why, FIX_UNREACHED);
             }
             Plain::Broken(why) => suite.check(id, Some(why), expected, fix),
-            Plain::Answered(head) => suite.check(id, wrong(&head, &host, tokened), expected, fix),
+            Plain::Answered(head) => suite.check(id, wrong(&head, &home, tokened), expected, fix),
         }
     }
 }
@@ -59,8 +59,8 @@ async fn asked(address: SocketAddr, request: &str) -> Plain {
     }
 }
 
-/// What is wrong with an answer over plain HTTP.
-fn wrong(head: &Head, host: &str, tokened: bool) -> Option<String> {
+/// What is wrong with an answer over plain HTTP, where `home` is the host and port that https is at.
+fn wrong(head: &Head, (host, port): &(String, u16), tokened: bool) -> Option<String> {
     let to = head.header("location").unwrap_or_default();
     match head.status {
         300..=399 if tokened => Some(format!("a redirect to {to}")),
@@ -70,7 +70,7 @@ fn wrong(head: &Head, host: &str, tokened: bool) -> Option<String> {
                 let same = to
                     .host_str()
                     .is_some_and(|h| h.trim_matches(['[', ']']) == host);
-                to.scheme() == "https" && same
+                to.scheme() == "https" && same && to.port_or_known_default() == Some(*port)
             });
             (!home).then(|| format!("a redirect to {to}"))
         }

@@ -20,7 +20,7 @@ const TYPES: &[&str] = &["string", "integer", "number", "boolean", "object", "ar
 /// The bound that the strictest model provider sets on names.
 const MAX_NAME: usize = 64;
 
-/// Lints a list: a line for the list itself and one for each tool, with what is wrong.
+/// Lints a list: a line for the list itself and one for each tool of ours in it, with what is wrong.
 pub(super) fn list(tools: &Value, dotted: bool) -> Vec<(String, Option<String>)> {
     let empty = Vec::new();
     let tools = tools.as_array().unwrap_or(&empty);
@@ -35,9 +35,17 @@ pub(super) fn list(tools: &Value, dotted: bool) -> Vec<(String, Option<String>)>
             }
         })
         .collect();
-    let amiss = (names != wanted).then(|| format!("the list is {names:?}"));
+    let shown = &names[..names.len().min(2 * wanted.len())];
+    let amiss = (names != wanted).then(|| format!("the list has {}: {shown:?}", names.len()));
     let mut out = vec![("names".to_owned(), amiss)];
-    out.extend(tools.iter().map(|t| (name(t), tool(t))));
+    // A name that is not ours is told once, above, however many there are.
+    for wanted in wanted {
+        let mut ours = tools.iter().zip(&names).filter(|(_, n)| **n == wanted);
+        if ours.clone().next().is_some() {
+            let amiss = ours.find_map(|(t, _)| tool(t));
+            out.push((wanted, amiss));
+        }
+    }
     out
 }
 
@@ -154,5 +162,20 @@ mod tests {
         assert!(list(&json!(ten), false)[0].1.is_some());
         assert!(list(&json!(ten[1..]), true)[0].1.is_some());
         assert!(list(&Value::Null, true)[0].1.is_some());
+    }
+
+    #[test]
+    fn many_tools_and_one_twice_are_told_once() {
+        let many: Vec<_> = (0..100_000)
+            .map(|n| json!({"name": n.to_string()}))
+            .collect();
+        let told = list(&json!(many), true);
+        assert_eq!(told.len(), 1);
+        assert!(told[0].1.as_ref().is_some_and(|t| t.len() < 400));
+        let mut one = good();
+        one["name"] = TOOLS[0].into();
+        let told = list(&json!([one, {"name": TOOLS[0]}]), true);
+        assert_eq!(told.len(), 2);
+        assert!(told[1].1.is_some());
     }
 }

@@ -107,6 +107,10 @@ fn versions() -> Vec<(String, Lie)> {
             said.edit(|json| drop(json["result"]["tools"].as_array_mut().map(Vec::pop)));
         };
         all.push((format!("tools_list/{v}"), when(listed, fewer)));
+        let paged = |said: &mut Said| {
+            said.edit(|json| json["result"]["nextCursor"] = json!("2"));
+        };
+        all.push((format!("tools_list/{v}"), when(listed, paged)));
     }
     all
 }
@@ -131,6 +135,13 @@ fn particular() -> Vec<(String, Lie)> {
             when(
                 |asked| asked.json()["params"]["protocolVersion"] == "1999-01-01",
                 |said| swap(said, "2025-11-25", "1999-01-01"),
+            ),
+        ),
+        (
+            "initialize/unknown",
+            when(
+                |asked| asked.json()["params"]["protocolVersion"] == "1999-01-01",
+                broken,
             ),
         ),
         (

@@ -203,6 +203,24 @@ fn an_id_from_nowhere_and_a_lost_memory_are_named() {
 }
 
 #[test]
+fn what_is_beside_an_answer_is_named() {
+    let mut bad = good();
+    bad.first[0]["result"] = json!({"content": [], "_meta": {"family": "x"}});
+    bad.first[1]["result"] = json!({"content": [{"type": "text", "text": "", "_meta": {}}]});
+    fails(&bad, &["rail1.whoami_is_the_actor", "rail1.put_accepted"]);
+}
+
+#[test]
+fn who_answered_is_cleaned() {
+    let lines = vec![json!({"via": format!("ark\u{1b}[2J{}", "x".repeat(200))})];
+    let via = tail(&lines, "via").unwrap();
+    assert!(
+        !via.contains('\u{1b}') && via.chars().count() <= 81,
+        "{via}"
+    );
+}
+
+#[test]
 fn a_model_of_its_own_mind_may_look_around_and_must_find_the_line() {
     let mut live = good();
     let read = live.second[0]["output"][1]["output"].clone();

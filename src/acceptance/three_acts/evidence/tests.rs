@@ -72,6 +72,21 @@ fn act_one_holds_to_the_word_and_to_the_row() {
     );
 }
 
+/// The sentence is right, and beside it is what nobody granted.
+#[test]
+fn what_is_beside_a_sentence_is_named() {
+    let mut lines = lines(&[TRAVEL, FAMILY, PERSONAL]);
+    lines[2]["result"] = json!({"content": [{"type": "text", "text": FAMILY}]});
+    let judged = |lines: &Lines| {
+        let said = said(lines);
+        let rows = &reads();
+        failed(&Memories { said: &said, rows }.judge())
+    };
+    assert!(judged(&lines).is_empty());
+    lines[2]["result"]["_meta"] = json!({"family": "x"});
+    assert_eq!(judged(&lines), ["act1.family_withheld"]);
+}
+
 fn checks() -> Vec<Event> {
     let check = |verdict, reason: &str, decision: &str| {
         row(
