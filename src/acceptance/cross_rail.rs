@@ -111,7 +111,7 @@ async fn prove(
         let _ = undo::all(&stage.client, kit).await;
     }
     let mut log = Log::at_end(&stage.client, &stage.auditor).await?;
-    steps.done("setup", began);
+    steps.done("setup", began).await;
     (audience.progress)(Progress::Stage(stage.setting()));
     let run = Run {
         stage: &stage,
@@ -120,7 +120,7 @@ async fn prove(
     };
     let evidence = run.collect(&mut steps, &mut log).await?;
     for assertion in evidence.judge() {
-        steps.judged(assertion);
+        steps.judged(assertion).await;
     }
     let via = tail(&evidence.second, "via").unwrap_or_else(|| "unknown".to_owned());
     let proof = Proof {
@@ -179,15 +179,15 @@ impl Run<'_> {
         self.audience.going_on()?;
         let began = steps.begin("rail1.write");
         let first = self.xiaozhi("rail1", &plan).await?;
-        steps.done("rail1.write", began);
+        steps.done("rail1.write", began).await;
 
         // From here on something may have changed, so whatever fails is told after the restore.
         let began = steps.begin("rail2.read");
         let second = self.audience.unless_stopped(self.ark()).await;
-        steps.done("rail2.read", began);
+        steps.done("rail2.read", began).await;
         let began = steps.begin("audit.read");
         let rows = self.audience.unless_stopped(log.fresh()).await;
-        steps.done("audit.read", began);
+        steps.done("audit.read", began).await;
         let began = steps.begin("restore");
         let before = before(&first);
         let restored = match &before {
@@ -197,7 +197,7 @@ impl Run<'_> {
             }
             None => Ok(Vec::new()),
         };
-        steps.done("restore", began);
+        steps.done("restore", began).await;
         let restored = restored?;
         Ok(Evidence {
             identity: stage.identity.clone(),

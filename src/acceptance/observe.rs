@@ -93,15 +93,21 @@ impl Observer {
         self.steps.len() == self.story.steps().len()
     }
 
+    /// The steps that nobody caused yet.
+    pub fn open(&self) -> impl Iterator<Item = &'static str> {
+        let seen = |id: &&str| self.steps.iter().any(|step| step.id == *id);
+        self.story
+            .steps()
+            .iter()
+            .copied()
+            .filter(move |id| !seen(id))
+    }
+
     /// What was seen as a suite's report; a step that was not is skipped.
     pub fn report(&self, place: &str) -> Report {
         let mut report = play::report(self.story.suite(), place, &self.steps, FIX);
-        let missing = self.story.steps().iter().filter(|id| {
-            let seen = |step: &Step| step.id == **id;
-            !self.steps.iter().any(seen)
-        });
-        for id in missing {
-            let check = Check::skipped(*id, "no such event came", FIX);
+        for id in self.open() {
+            let check = Check::skipped(id, "no such event came", FIX);
             report.checks.push(check);
         }
         report

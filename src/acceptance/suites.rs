@@ -242,6 +242,7 @@ impl<'a> Watch<'a> {
         Audience {
             progress,
             stop: self.stop,
+            rest: Duration::ZERO,
         }
     }
 }

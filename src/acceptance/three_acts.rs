@@ -118,7 +118,7 @@ async fn prove(
     let log = Log::at_end(&stage.client, &stage.auditor).await?;
     let feed = Feed::open(&stage.client, &stage.auditor, log.place()).await?;
     let day = stage.parent.day(&stage.agentkeys, stage.actor()).await?;
-    steps.done("setup", began);
+    steps.done("setup", began).await;
     (audience.progress)(Progress::Stage(stage.setting()));
     let mut play = Play {
         stage: &stage,
@@ -219,7 +219,7 @@ impl Play<'_> {
             rows: &rows,
         };
         for assertion in memories.judge() {
-            self.steps.judged(assertion);
+            self.steps.judged(assertion).await;
         }
         Ok(())
     }
@@ -247,7 +247,7 @@ impl Play<'_> {
             freed: freed.err(),
         };
         for assertion in spending.judge() {
-            self.steps.judged(assertion);
+            self.steps.judged(assertion).await;
         }
         Ok(())
     }
@@ -263,7 +263,9 @@ impl Play<'_> {
         let minted = self.vendor("act3.mint", &[ask]).await?;
         let cap = evidence::cap(&minted);
         let live = self.ask_about(&cap.text).await?;
-        self.steps.judged(evidence::minted(&minted, &cap, &live));
+        self.steps
+            .judged(evidence::minted(&minted, &cap, &live))
+            .await;
         self.spent().await?;
         self.audience.going_on()?;
 
@@ -274,20 +276,21 @@ impl Play<'_> {
         let ungranted = self.change(Change::Ungrant { vendor, pattern }).await;
         let revoked = Instant::now();
         let judged = evidence::revoked(ungranted.as_ref());
-        self.steps.judged(judged.took(since(began)));
+        self.steps.judged(judged.took(since(began))).await;
         self.audience.going_on()?;
 
         self.steps.begin("act3.next_check_denied");
         let small = json!({"scope": "payment.spend", "params": {"amount_rmb": 1}});
         let next = self.vendor("act3.check", &[(CHECK, small)]).await?;
         let denied = Instant::now();
-        self.steps.judged(evidence::next_denied(&next));
+        self.steps.judged(evidence::next_denied(&next)).await;
 
         let began = self.steps.begin("act3.cap_dead");
         let body = json!({"cap": cap.text, "amount_rmb": 400});
         let redeemed = self.post("/v1/cap/redeem", &body).await?;
         self.steps
-            .judged(evidence::cap_dead(&redeemed).took(since(began)));
+            .judged(evidence::cap_dead(&redeemed).took(since(began)))
+            .await;
 
         self.steps.begin("act3.row_in_feed");
         let (vendors, actor) = (&self.stage.xiaozhi.token_id, self.stage.actor());
@@ -299,7 +302,7 @@ impl Play<'_> {
         });
         let (taken, refused) = tokio::join!(taken, refused);
         let judged = evidence::in_feed([(taken, revoked), (refused, denied)]);
-        self.steps.judged(judged);
+        self.steps.judged(judged).await;
         self.fresh().await?;
         self.audience.going_on()
     }
@@ -325,7 +328,8 @@ impl Play<'_> {
         let judged = evidence::as_before("restore.grants", &before.whoami, now.clone(), 0);
         let judged = evidence::granted(&self.stage.scopes, judged);
         self.steps
-            .judged(evidence::unless(granted.err(), judged).took(since(began)));
+            .judged(evidence::unless(granted.err(), judged).took(since(began)))
+            .await;
 
         let began = self.steps.begin("restore.budget");
         let found = self.spent().await.map(|_| ());
@@ -353,9 +357,10 @@ impl Play<'_> {
             }
         };
         self.steps
-            .judged(evidence::unless(freed.err(), judged).took(since(began)));
+            .judged(evidence::unless(freed.err(), judged).took(since(began)))
+            .await;
         let judged = evidence::as_before("restore.memory", &before.travel, now, 1);
-        self.steps.judged(judged);
+        self.steps.judged(judged).await;
     }
 
     /// Lets the vendor's host make these calls.

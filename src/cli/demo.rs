@@ -17,6 +17,7 @@ use crate::lang::Lang;
 use crate::problem::{Exit, Problem};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Prove it, live.
@@ -148,6 +149,13 @@ impl Proved {
         }
     }
 
+    fn steps(&self) -> &[play::Step] {
+        match self {
+            Self::CrossRail(proof) => &proof.steps,
+            Self::ThreeActs(proof) => &proof.steps,
+        }
+    }
+
     fn passed(&self) -> bool {
         match self {
             Self::CrossRail(proof) => proof.passed(),
@@ -246,7 +254,15 @@ pub async fn run(cmd: DemoCmd, ctx: &Ctx, stop: CancellationToken) -> Result<(),
     let (lang, out) = (live.lang(), ctx.out);
     let screen = live.screenshot.is_some() || (out.is_terminal() && !out.is_json());
     let proved = if screen && !live.plain {
-        Box::pin(screen::run(&cmd.proof, ctx, stop)).await?
+        let proved = Box::pin(screen::run(&cmd.proof, ctx, stop)).await?;
+        if !out.is_json() {
+            // What stood on the screen stays readable above the prompt.
+            let paint = |word: &str, status: Status| out.paint(word, tone(status));
+            for step in proved.steps() {
+                out.painted(&play::show::step(lang, step, &paint))?;
+            }
+        }
+        proved
     } else {
         lines(&cmd.proof, out, stop).await?
     };
@@ -272,6 +288,7 @@ async fn lines(which: &Which, out: Out, stop: CancellationToken) -> Result<Prove
     let audience = Audience {
         progress: &progress,
         stop: &stop,
+        rest: Duration::ZERO,
     };
     let against = live.against(kit.as_ref());
     let over = which

@@ -8,8 +8,9 @@ use super::live::{
 };
 use crate::folder::replace_private;
 use crate::lang::Lang;
-use crate::problem::Problem;
+use crate::problem::{Exit, Problem};
 use crate::tui::app::App;
+use crate::tui::filter::NO_READS;
 use crate::tui::news::{News, Subject};
 use crate::tui::run::Outside as _;
 use crate::tui::screen::{Page, Screen as _};
@@ -63,9 +64,6 @@ pub(super) fn size(text: &str) -> Result<(u16, u16), String> {
     }
 }
 
-/// Looking at the log leaves rows in it; `Esc` shows them.
-const OWN_READS: &str = "!tool:audit.read";
-
 /// Runs `watch`.
 pub async fn run(cmd: WatchCmd, ctx: &Ctx) -> Result<(), Problem> {
     let filters = Filters {
@@ -92,7 +90,7 @@ pub async fn run(cmd: WatchCmd, ctx: &Ctx) -> Result<(), Problem> {
         TimeZone::system(),
         now_ms,
     )
-    .filtered(OWN_READS);
+    .filtered(NO_READS);
     if let Some(url) = &cmd.elsewhere.url {
         let mut feed = Feed::open(&cmd.elsewhere, url, &filters)?;
         app.subject = named(&cmd.actor, feed.place());
@@ -163,5 +161,11 @@ pub(super) fn picture(
     let mut page = Page::new(columns, lines);
     page.draw(app).map_err(|e| broken(&e))?;
     let svg = svg::picture(page.buffer(), &app.theme);
-    replace_private(file, svg.as_bytes())
+    replace_private(file, svg.as_bytes()).map_err(|problem| Problem {
+        exit: Exit::Failed,
+        code: "agentkeys.file.unwritable",
+        cause: format!("the picture cannot be written to {}", file.display()),
+        fix: "name a file in a folder that is there and that this user may write".to_owned(),
+        ..problem
+    })
 }

@@ -4,11 +4,12 @@
 use super::filter::{self, Filter, MOST, NotUnderstood};
 use super::keys::{self, Action};
 use super::news::{Effect, News, Proof, Seal, Subject};
-use super::play::Play;
+use super::play::{Play, Second};
 use super::row::{Lane, Row};
 use super::theme::Theme;
 use super::words::Word;
 use crate::lang::Lang;
+use crate::operate::text;
 use crate::text::clean_to;
 use jiff::tz::TimeZone;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -133,6 +134,11 @@ impl App {
         self
     }
 
+    /// Who is on the second rail.
+    pub fn second(&self) -> Second {
+        self.play.as_ref().map_or(Second::Ark, |play| play.second)
+    }
+
     /// A word in the reader's language.
     pub const fn say(&self, word: Word) -> &'static str {
         word.say(self.lang)
@@ -199,6 +205,10 @@ impl App {
 
     fn event(&mut self, event: &Value) {
         let Some(row) = Row::read(event) else { return };
+        // Whoever asked by a name learns the id from the first event.
+        if self.subject.actor_omni.is_empty() {
+            self.subject.actor_omni = clean_to(text(event, "actor_omni"), 80);
+        }
         // The log's own order, without repeats, whatever a feed does.
         if self.rows.back().is_some_and(|newest| newest.seq >= row.seq) {
             return;
@@ -516,9 +526,14 @@ impl App {
 
     fn jump(&mut self) -> Option<Effect> {
         let twin = self.under_cursor().and_then(|row| self.twin(row));
-        let twin = twin.map(|row| row.seq);
-        let seen = twin.filter(|seq| self.shown.binary_search(seq).is_ok());
-        let Some(seq) = seen else {
+        let seen = |row: &&Row| self.shown.binary_search(&row.seq).is_ok();
+        // From a row that has no twin to the newest that has one.
+        let newest = || {
+            let mut rows = (0..self.count()).rev().filter_map(|at| self.nth(at));
+            rows.find(|row| self.mark(row).is_some() && row.lane != Lane::Beside)
+        };
+        let to = twin.filter(seen).or_else(newest);
+        let Some(seq) = to.map(|row| row.seq) else {
             self.toast(self.say(Word::NoTwin));
             return None;
         };

@@ -219,6 +219,14 @@ fn one_content_on_both_rails_is_linked_and_the_key_goes_there_and_back() {
     assert_eq!(app.under_cursor().unwrap().seq, 13);
     press(&mut app, "\t");
     assert_eq!(app.under_cursor().unwrap().seq, 12);
+    press(&mut app, "G\t");
+    assert_eq!(
+        app.under_cursor().unwrap().seq,
+        13,
+        "the newest that has one"
+    );
+    let mut app = self::app();
+    told(&mut app, story().into_iter().take(2).collect());
     press(&mut app, "g\t");
     assert_eq!(app.under_cursor().unwrap().seq, 11);
     assert_eq!(app.toast_text(), Some(Word::NoTwin.say(Lang::En)));

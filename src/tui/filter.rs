@@ -6,6 +6,9 @@
 
 use super::row::{Row, Verdict};
 
+/// Leaves out what looking at the log leaves in it; a screen begins with it.
+pub const NO_READS: &str = "!tool:audit.read";
+
 /// A filter that was understood. The empty one lets everything through.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {

@@ -69,6 +69,17 @@ pub enum Scene {
     },
 }
 
+/// Who is on the second rail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Second {
+    /// Volcano Ark.
+    Ark,
+    /// What answers in its place.
+    StandIn,
+    /// Nobody: the proof needs one rail.
+    Nobody,
+}
+
 /// A proof, as far as it is.
 #[derive(Debug, Clone)]
 pub struct Play {
@@ -76,6 +87,10 @@ pub struct Play {
     pub title: String,
     /// It drives nothing and looks on.
     pub observing: bool,
+    /// Who is on the second rail.
+    pub second: Second,
+    /// A key starts its next act.
+    pub in_acts: bool,
     steps: Vec<Step>,
     waits: Option<String>,
     ended: Option<(bool, String)>,
@@ -95,11 +110,27 @@ impl Play {
         Self {
             title: title.to_owned(),
             observing,
+            second: Second::Ark,
+            in_acts: false,
             steps: steps.collect(),
             waits: None,
             ended: None,
             last: None,
         }
+    }
+
+    /// The same with somebody else, or nobody, on the second rail.
+    #[must_use]
+    pub const fn second(mut self, second: Second) -> Self {
+        self.second = second;
+        self
+    }
+
+    /// The same in acts that a key starts.
+    #[must_use]
+    pub const fn in_acts(mut self) -> Self {
+        self.in_acts = true;
+        self
     }
 
     /// Takes in what the proof tells.

@@ -95,6 +95,30 @@ pub struct Row {
     pub json: Box<str>,
 }
 
+/// Money, as people write it.
+fn amount(event: &Value) -> String {
+    let Some(minor) = event["amount_minor"].as_u64() else {
+        return String::new();
+    };
+    let sum = match minor % 100 {
+        0 => (minor / 100).to_string(),
+        rest => format!("{}.{rest:02}", minor / 100),
+    };
+    match text(event, "currency") {
+        "RMB" => format!("\u{a5}{sum}"),
+        other => format!("{sum} {}", clean_to(other, 8)),
+    }
+}
+
+/// What was given to or taken from whom.
+fn taken(event: &Value) -> String {
+    let detail = &event["detail"];
+    let scopes = detail["scopes"].as_array().into_iter().flatten();
+    let scopes: Vec<&str> = scopes.filter_map(Value::as_str).collect();
+    let vendor = text(&detail["binding"], "vendor");
+    clean_to(format!("{} {vendor}", scopes.join(",")).trim(), 60)
+}
+
 impl Row {
     /// Reads an event; one without a place in the log is none.
     pub fn read(event: &Value) -> Option<Self> {
@@ -106,10 +130,10 @@ impl Row {
             (vendor, _) => clean_to(vendor, 40),
         };
         let tool = word("tool", 60);
-        let about = match word("namespace", 40) {
-            none if none.is_empty() => word("scope", 40),
-            namespace => namespace,
-        };
+        let about = [word("namespace", 40), word("scope", 40), taken(event)];
+        let about = about.into_iter().find(|about| !about.is_empty());
+        let parts = [about.unwrap_or_default(), amount(event)];
+        let about = parts.join(" ").trim().to_owned();
         let at_ms = text(event, "ts").parse::<Timestamp>();
         Some(Self {
             seq: event["seq"].as_u64()?,

@@ -65,7 +65,7 @@ pub const LIGHT: Theme = Theme {
     strong: BOLD,
     good: PLAIN.fg(Color::Green),
     bad: BOLD.fg(Color::Red),
-    warn: BOLD.fg(Color::Magenta),
+    warn: BOLD.fg(Color::Cyan),
     one: PLAIN.fg(Color::Blue),
     two: PLAIN.fg(Color::Magenta),
     selected: REVERSED,
@@ -151,6 +151,10 @@ mod tests {
             .chain(MONO.links);
         for look in looks {
             assert!(look.fg.is_none() && look.bg.is_none());
+        }
+        for theme in [DARK, LIGHT] {
+            let lanes = [Lane::One, Lane::Two, Lane::Beside].map(|lane| theme.lane(lane).fg);
+            assert!(lanes[0] != lanes[1] && lanes[1] != lanes[2] && lanes[0] != lanes[2]);
         }
         assert_eq!(DARK.next().next().next(), DARK);
         assert_eq!(Theme::named("light"), Some(LIGHT));

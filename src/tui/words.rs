@@ -32,6 +32,7 @@ words! {
     KeyFollow: "newest, and follow", "最新一条并跟随";
     KeyTwin: "same on other rail", "另一轨的同一内容";
     KeyDetail: "how it was decided", "判定路径";
+    KeyMove: "choose", "选择";
     KeyFilter: "filter", "筛选";
     KeyPause: "hold the picture", "暂停画面";
     KeyNext: "start the next act", "开始下一幕";
@@ -64,8 +65,12 @@ words! {
     Held: "held", "已暂停";
     New: "new", "条新事件";
     Dropped: "older ones let go", "条较早事件已移出";
-    Cut: "the feed was cut", "事件流中断";
-    SameContent: "same content as", "与此条内容相同：";
+    Cut: "cut off", "事件流中断";
+    SameContent: "same content", "内容相同";
+    ReadsHidden: "reads of the log hidden (Esc shows)", "已隐藏对日志的读取（Esc 显示）";
+    StandIn: "stand-in, scripted model", "替身（脚本模型）";
+    NextStep: "next", "下一步";
+    PutBack: "everything is back", "已恢复原状";
     Exported: "written to", "已导出到";
     NotExported: "not written", "导出失败";
     Copied: "id handed to the terminal", "ID 已复制到终端";
@@ -76,7 +81,7 @@ words! {
     Caller: "caller", "调用方";
     Binding: "binding", "授权绑定";
     Policy: "policy", "策略";
-    Cap: "cap", "能力令牌";
+    Cap: "cap", "能力凭证";
     Object: "object", "对象";
     AuditRow: "row", "审计行";
     Proof: "proof", "证明";

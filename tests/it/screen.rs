@@ -115,7 +115,7 @@ fn given_back(tmux: &Tmux, ended: &str) {
 fn events_are_seen_as_they_happen_and_keys_work() {
     let server = Server::demo();
     let tmux = Tmux::start((120, 40), &watch(&server.house, ""));
-    tmux.shows("volcano-ark");
+    tmux.shows("Volcano Ark");
     assert!(tmux.is_taken());
     let line = json!({"namespace": "travel", "content": "火锅 🐼"});
     server
@@ -123,7 +123,7 @@ fn events_are_seen_as_they_happen_and_keys_work() {
         .result("agentkeys.memory.put", line);
     let get = json!({"namespace": "travel"});
     server.host("folotoy").result("agentkeys.memory.get", get);
-    let screen = tmux.shows("same content as #");
+    let screen = tmux.shows("≡A same content");
     let of = |tool: &str| {
         screen
             .lines()
@@ -158,7 +158,7 @@ fn events_are_seen_as_they_happen_and_keys_work() {
     assert_eq!(event["tool"], "agentkeys.memory.put");
     tmux.keys(&["Escape"]);
     tmux.keys(&["?"]);
-    tmux.shows("start the next act");
+    tmux.shows("copy the event id");
     tmux.keys(&["x"]);
     tmux.keys(&["Space"]);
     tmux.shows("held +0 new");
@@ -198,7 +198,7 @@ fn a_viewer_far_away_sees_it_and_the_terminal_comes_back_from_a_signal() {
         elsewhere.display()
     ));
     let tmux = Tmux::start((100, 30), &command);
-    tmux.shows("volcano-ark");
+    tmux.shows("Volcano Ark");
     let get = json!({"namespace": "family"});
     server.host("folotoy").result("agentkeys.memory.get", get);
     let screen = tmux.shows("memory.get");
@@ -225,7 +225,7 @@ fn a_key_starts_each_act_and_leaving_puts_everything_back() {
     let demo = |more: &str| then_tell(&format!("{BIN} demo three-acts {more}"));
     let tmux = Tmux::start((120, 40), &demo("--lang en"));
     // The rows come on a wire of their own, before or after the words.
-    for words in ["press n for act 2", "5/18", "namespace_not_allowed"] {
+    for words in ["press n for act 2", "5/18", "memory.read is not granted"] {
         tmux.shows(words);
     }
     tmux.keys(&["n"]);

@@ -12,7 +12,7 @@ pub(super) mod stage;
 
 use std::path::Path;
 use std::pin::Pin;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -136,6 +136,8 @@ pub struct Audience<'a> {
     pub progress: &'a (dyn Fn(Progress<'_>) + Sync),
     /// Cancelled when the proof is to end early.
     pub stop: &'a CancellationToken,
+    /// After each step, for people to read what it showed.
+    pub rest: Duration,
 }
 
 impl Audience<'_> {
@@ -241,7 +243,7 @@ impl<'a> Steps<'a> {
     }
 
     /// A step that ended at all; one that could not is an error of the run.
-    pub(super) fn done(&mut self, id: &'static str, began: Instant) {
+    pub(super) async fn done(&mut self, id: &'static str, began: Instant) {
         let text = "done".to_owned();
         self.push(Step {
             id,
@@ -250,16 +252,26 @@ impl<'a> Steps<'a> {
             expected: text.clone(),
             got: text,
             judged: false,
-        });
+        })
+        .await;
     }
 
-    pub(super) fn judged(&mut self, assertion: Assertion) {
-        self.push(assertion.into());
+    pub(super) async fn judged(&mut self, assertion: Assertion) {
+        self.push(assertion.into()).await;
     }
 
-    fn push(&mut self, step: Step) {
-        (self.audience.progress)(Progress::Done(&step));
+    async fn push(&mut self, step: Step) {
+        let Audience {
+            progress,
+            stop,
+            rest,
+        } = self.audience;
+        progress(Progress::Done(&step));
         self.all.push(step);
+        if !rest.is_zero() {
+            // Ends by itself, or at once for who does not want to see more.
+            let _ = tokio::time::timeout(rest, stop.cancelled()).await;
+        }
     }
 }
 

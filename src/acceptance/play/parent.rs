@@ -1,5 +1,5 @@
-//! The parent: a process of its own that takes consent back, gives it again and gives money back.
-//! On this machine it works on the folder; elsewhere it is a client with a parent's token.
+//! The parent: a process of its own, with a parent's token, that takes consent back, gives it again and
+//! gives money back.
 
 use std::path::PathBuf;
 
@@ -11,21 +11,15 @@ use crate::secret::Secret;
 
 /// How the parent reaches the authority.
 #[derive(Debug, Clone)]
-pub(in crate::acceptance) enum Parent {
-    /// By the command line, on its folder.
-    Folder {
-        /// The data folder.
-        dir: String,
-    },
-    /// Over HTTP.
-    Remote {
-        /// The server's address, without `/mcp`.
-        url: String,
-        /// A parent's token.
-        token: Secret<String>,
-        /// The server's private certificate authority.
-        ca_file: Option<PathBuf>,
-    },
+pub(in crate::acceptance) struct Parent {
+    /// The server's address, without `/mcp`.
+    pub url: String,
+    /// A parent's token.
+    pub token: Secret<String>,
+    /// The server's private certificate authority.
+    pub ca_file: Option<PathBuf>,
+    /// The data folder, of a server of the proof's own.
+    pub dir: Option<String>,
 }
 
 /// What it does.
@@ -61,28 +55,19 @@ impl Parent {
         actor: &str,
         change: Change<'_>,
     ) -> Result<Value, AcceptError> {
-        match self {
-            Self::Folder { dir } => on_folder(agentkeys, dir, actor, change).await,
-            Self::Remote {
-                url,
-                token,
-                ca_file,
-            } => {
-                let folder = scratch.folder(&format!("parent-{}", hex::encode(random::<4>())))?;
-                folder.write("parent.token", token.expose())?;
-                let (word, body) = request(change);
-                let config = json!({"url": url, "token_file": "parent.token", "actor": actor,
-                    "change": word, "body": body});
-                let config = folder.write("parent.json", &config.to_string())?;
-                let mut words = vec!["rails", "parent", "--config", &config, "--json"];
-                let ca = ca_file.as_ref().map(|p| p.display().to_string());
-                if let Some(ca) = &ca {
-                    words.extend(["--ca-file", ca]);
-                }
-                let told = agentkeys.answer(&words).await?;
-                Ok(told.get("answer").cloned().unwrap_or_default())
-            }
+        let folder = scratch.folder(&format!("parent-{}", hex::encode(random::<4>())))?;
+        folder.write("parent.token", self.token.expose())?;
+        let (word, body) = request(change);
+        let config = json!({"url": self.url, "token_file": "parent.token", "actor": actor,
+            "change": word, "body": body});
+        let config = folder.write("parent.json", &config.to_string())?;
+        let mut words = vec!["rails", "parent", "--config", &config, "--json"];
+        let ca = self.ca_file.as_ref().map(|p| p.display().to_string());
+        if let Some(ca) = &ca {
+            words.extend(["--ca-file", ca]);
         }
+        let told = agentkeys.answer(&words).await?;
+        Ok(told.get("answer").cloned().unwrap_or_default())
     }
 
     /// What the actor's day holds, in hundredths; nothing where only an operator could ask.
@@ -91,38 +76,13 @@ impl Parent {
         agentkeys: &Agentkeys,
         actor: &str,
     ) -> Result<Option<i64>, AcceptError> {
-        let Self::Folder { dir } = self else {
+        let Some(dir) = &self.dir else {
             return Ok(None);
         };
         let words = ["budget", "show", actor, "--dir", dir, "--json"];
         let day = agentkeys.answer(&words).await?;
         Ok(day.get("spent_minor").and_then(Value::as_i64))
     }
-}
-
-async fn on_folder(
-    agentkeys: &Agentkeys,
-    dir: &str,
-    actor: &str,
-    change: Change<'_>,
-) -> Result<Value, AcceptError> {
-    let list;
-    let mut words = match change {
-        Change::Ungrant { vendor, pattern } => {
-            vec![
-                "actor", "ungrant", actor, "--vendor", vendor, "--scope", pattern,
-            ]
-        }
-        Change::Grant { vendor, scopes } => {
-            list = scopes.join(",");
-            vec![
-                "actor", "grant", actor, "--vendor", vendor, "--scope", &list,
-            ]
-        }
-        Change::Release { decision_id } => vec!["budget", "release", decision_id],
-    };
-    words.extend(["--dir", dir, "--json"]);
-    agentkeys.answer(&words).await
 }
 
 /// The last part of the path, and the body.

@@ -57,11 +57,17 @@ pub(in crate::acceptance) fn verdict(
     }
 }
 
-/// A row's time of day.
+/// A row's time of day, where it is read.
 pub(in crate::acceptance) fn time(row: &Event) -> String {
-    let time = row.text("ts").unwrap_or_default();
-    let time = time.split('T').nth(1).unwrap_or(time);
-    time.trim_end_matches('Z').to_owned()
+    let at = row
+        .text("ts")
+        .unwrap_or_default()
+        .parse::<jiff::Timestamp>();
+    let here = at.map(|at| at.to_zoned(jiff::tz::TimeZone::system()));
+    here.map_or_else(
+        |_| String::new(),
+        |at| at.strftime("%H:%M:%S%.3f").to_string(),
+    )
 }
 
 #[cfg(test)]

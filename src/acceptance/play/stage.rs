@@ -92,10 +92,11 @@ impl Stage {
         let bound = kit.bindings.iter();
         let bound = bound.filter(|b| b.actor == main.alias && b.vendor == *first);
         Ok(Self {
-            parent: Parent::Remote {
+            parent: Parent {
                 url: url.clone(),
                 token: kit.parent(&main.actor_omni)?.clone(),
                 ca_file: ca_file.map(Path::to_owned),
+                dir: None,
             },
             scopes: bound.flat_map(|b| b.scopes.clone()).collect(),
             client: Client::new(&url, &Trust::read(ca_file)?, kit.authority()).await?,
@@ -126,9 +127,10 @@ impl Stage {
         let config = scratch.path("data").join("agentkeys.toml");
         std::fs::write(&config, CONFIG).map_err(|e| AcceptError::input(&config, e))?;
         let alias = field(&made, "/actors/0/alias")?;
-        let auditor = [
-            "operator", "token", "create", "--role", "auditor", "--dir", &dir, "--json",
-        ];
+        let token = |role| ["operator", "token", "create", "--role", role];
+        let here = ["--dir", &dir, "--json"];
+        let auditor = [&token("auditor")[..], &here].concat();
+        let parent = [&token("parent")[..], &["--actor", &alias], &here].concat();
         let show = ["actor", "show", &alias, "--verify", "--dir", &dir, "--json"];
         let serve = [
             "serve",
@@ -141,24 +143,30 @@ impl Stage {
             "--json",
         ];
         // CLI and server work on one ledger at the same time, and the proof leans on it.
-        let (server, auditor, actor) = tokio::join!(
+        let (server, auditor, parent, actor) = tokio::join!(
             agentkeys.ready(&serve),
             agentkeys.answer(&auditor),
+            agentkeys.answer(&parent),
             agentkeys.answer(&show),
         );
-        let (server, auditor, actor) = (server?, auditor?, actor?);
+        let (server, auditor, parent, actor) = (server?, auditor?, parent?, actor?);
         let identity = identity(&agentkeys, &dir, &actor).await?;
         let mcp_url = server.text("mcp_url")?.trim_end_matches('/').to_owned();
         let url = mcp_url.strip_suffix("/mcp").unwrap_or(&mcp_url).to_owned();
         Ok(Self {
             client: Client::new(&url, &Trust::read(None)?, None).await?,
-            url,
+            url: url.clone(),
             ca_file: None,
             auditor: Secret::new(field(&auditor, "/token")?),
             xiaozhi: credentials(&made, "xiaozhi", &identity)?,
             ark: credentials(&made, "volcano-ark", &identity)?,
             identity,
-            parent: Parent::Folder { dir },
+            parent: Parent {
+                url,
+                token: Secret::new(field(&parent, "/token")?),
+                ca_file: None,
+                dir: Some(dir),
+            },
             scopes: vec![demo_set::SPEND_SCOPE.to_owned()],
             agentkeys,
             server: Some(server),

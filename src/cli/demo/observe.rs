@@ -12,7 +12,7 @@ use crate::cli::audit::remote::{Elsewhere, Feed};
 use crate::cli::audit::{Filters, Log};
 use crate::cli::live::{Desk, Wires, from_folder, from_server, show};
 use crate::lang::Lang;
-use crate::problem::Problem;
+use crate::problem::{Exit, Problem};
 use crate::tui::app::App;
 use crate::tui::news::{News, Subject};
 use crate::tui::play::{Play, Scene};
@@ -92,7 +92,20 @@ pub(super) async fn run(
         let word = |passed: bool| if passed { Word::Passed } else { Word::Failed };
         ctx.out.line(word(report.passed()).say(lang))
     })?;
-    report.verdict()
+    let failed = observer.steps().iter().any(|s| s.status == Status::Failed);
+    if failed || observer.is_over() {
+        return report.verdict();
+    }
+    let open: Vec<&str> = observer.open().collect();
+    Err(Problem::new(
+        Exit::Acceptance,
+        "agentkeys.demo.steps_open",
+        format!(
+            "nobody caused these steps while it looked on: {}",
+            open.join(", ")
+        ),
+        "do with the device and the agent what they say, while it looks on",
+    ))
 }
 
 async fn open(live: &Live, actor: &str, ctx: &Ctx) -> Result<(Source, Subject), Problem> {

@@ -16,7 +16,7 @@ use crate::problem::Problem;
 use crate::secret::Secret;
 use crate::tui::app::App;
 use crate::tui::news::{News, Shown, Subject};
-use crate::tui::play::{Play, Scene};
+use crate::tui::play::{Play, Scene, Second};
 use crate::tui::run::Outside as _;
 use crate::tui::words::Word;
 use jiff::tz::TimeZone;
@@ -26,6 +26,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
+
+/// How long each step's words stand before the next step is made.
+const REST: Duration = Duration::from_millis(1_200);
 
 /// How long a proof that is over waits for the screen to have its last rows.
 const LAST_ROWS: Duration = Duration::from_secs(5);
@@ -72,11 +75,12 @@ pub(super) async fn run(
     let (tell, told) = mpsc::unbounded_channel();
     // Once the screen is gone nobody is told any more, and the proof goes on to its end.
     let progress = |progress: Progress<'_>| drop(tell.send(kept(progress)));
+    let looked_at = live.screenshot.is_none().then_some(&stop);
     let audience = Audience {
         progress: &progress,
         stop: &stop,
+        rest: looked_at.map_or(Duration::ZERO, |_| REST),
     };
-    let looked_at = live.screenshot.is_none().then_some(&stop);
     let next = Arc::clone(&desk.next);
     let gate = |act| match (looked_at, name(act)) {
         (Some(left), Some(name)) => {
@@ -120,6 +124,9 @@ pub(super) async fn run(
                 ctx.out.note(Word::PuttingBack.say(lang));
             }
             let played = work.await;
+            if !is_over.get() {
+                ctx.out.note(Word::PutBack.say(lang));
+            }
             ended?;
             played
         }
@@ -149,7 +156,12 @@ fn script(which: &Which, lang: Lang) -> Play {
     let steps = steps
         .iter()
         .map(|id| ((*id).to_owned(), caption(lang, id).to_owned()));
-    Play::new(title.say(lang), false, steps.collect())
+    let play = Play::new(title.say(lang), false, steps.collect());
+    match which {
+        Which::CrossRail(args) if args.ark.is_live() => play,
+        Which::CrossRail(_) => play.second(Second::StandIn),
+        Which::ThreeActs(_) => play.second(Second::Nobody).in_acts(),
+    }
 }
 
 fn kept(progress: Progress<'_>) -> Told {

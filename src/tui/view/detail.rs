@@ -1,7 +1,7 @@
 //! How one event was decided, in the order in which it was: caller, binding, policy, cap, object,
 //! row, proof.
 
-use super::{fit, pad};
+use super::{fit, middle, pad};
 use crate::operate::text;
 use crate::text::clean_to;
 use crate::tui::app::App;
@@ -98,10 +98,10 @@ fn binding(app: &App, event: &Value) -> String {
     if vendor.is_empty() || event["actor_omni"].is_null() {
         return app.say(Word::NoBinding).to_owned();
     }
-    let who = if app.subject.alias.is_empty() {
-        &app.subject.actor_omni
-    } else {
-        &app.subject.alias
+    let id = middle(&word(event, "actor_omni"), 22);
+    let who = match app.subject.alias.as_str() {
+        "" => id,
+        alias => format!("{alias} {id}"),
     };
     let about = joined(&[word(event, "namespace"), word(event, "scope")]);
     joined(&[format!("{who} → {vendor}"), about])
@@ -128,7 +128,12 @@ fn object(app: &App, event: &Value) -> String {
     let key = word(event, "object_key");
     let tag = word(event, "content_tag");
     if key.is_empty() && tag.is_empty() {
-        return app.say(Word::NoObject).to_owned();
+        // What was changed, or what was reckoned with.
+        let told = [&event["detail"], &event["inputs"]].map(told);
+        return match joined(&told) {
+            none if none.is_empty() => app.say(Word::NoObject).to_owned(),
+            told => told,
+        };
     }
     // The actor's own id in the key says nothing new.
     let key = key.rsplit("/memory/").next().unwrap_or(&key).to_owned();
@@ -148,6 +153,28 @@ fn object(app: &App, event: &Value) -> String {
         },
         key,
     ])
+}
+
+/// A small object in one line: names and values without quotes.
+fn told(object: &Value) -> String {
+    let Value::Object(fields) = object else {
+        return String::new();
+    };
+    let field = |(name, value): (&String, &Value)| match value {
+        Value::Null => String::new(),
+        Value::Object(_) => told(value),
+        Value::String(text) => format!("{name} {text}"),
+        Value::Array(all) if all.is_empty() => format!("{name} \u{2013}"),
+        Value::Array(all) => {
+            let all = all
+                .iter()
+                .map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned));
+            format!("{name} {}", all.collect::<Vec<_>>().join(", "))
+        }
+        other => format!("{name} {other}"),
+    };
+    let fields: Vec<String> = fields.iter().map(field).collect();
+    clean_to(&joined(&fields), 300)
 }
 
 fn audit_row(event: &Value) -> String {

@@ -2,7 +2,8 @@
 
 use super::{fit, grouped};
 use crate::tui::app::{App, Mode};
-use crate::tui::keys::{Action, KEYS};
+use crate::tui::filter::NO_READS;
+use crate::tui::keys::Action;
 use crate::tui::words::Word;
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -10,15 +11,17 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 use unicode_width::UnicodeWidthStr as _;
 
-/// Keys that are always offered, the next act's first where there is one.
-const OFFERED: &[Action] = &[
-    Action::Help,
-    Action::Detail,
-    Action::Filter,
-    Action::Pause,
-    Action::Twin,
-    Action::Quit,
+/// Keys that are offered, the next act's first where there is one. What leaves always is.
+const OFFERED: &[(Action, &str, Word)] = &[
+    (Action::Help, "?", Word::KeyHelp),
+    (Action::Up, "\u{2191}\u{2193}", Word::KeyMove),
+    (Action::Detail, "Enter", Word::KeyDetail),
+    (Action::Filter, "/", Word::KeyFilter),
+    (Action::Pause, "Space", Word::KeyPause),
+    (Action::Twin, "Tab", Word::KeyTwin),
 ];
+const NEXT: (Action, &str, Word) = (Action::Next, "n", Word::KeyNext);
+const LEAVE: (Action, &str, Word) = (Action::Quit, "q", Word::KeyQuit);
 
 pub(super) fn draw(frame: &mut Frame<'_>, app: &App, area: Rect) {
     let width = usize::from(area.width);
@@ -49,28 +52,37 @@ fn line(app: &App, width: usize) -> Line<'static> {
         let words = format!("{} +{unseen} {}  ", app.say(Word::Held), app.say(Word::New));
         spans.push(Span::styled(words, theme.warn));
     }
-    if !app.filter_text().is_empty() {
-        let words = format!("/{}  ", app.filter_text());
-        spans.push(Span::styled(words, theme.strong));
+    match app.filter_text() {
+        "" => {}
+        NO_READS => {
+            let words = format!("{}  ", app.say(Word::ReadsHidden));
+            spans.push(Span::styled(words, theme.faint));
+        }
+        typed => spans.push(Span::styled(format!("/{typed}  "), theme.strong)),
     }
     if app.dropped() > 0 {
         let words = format!("{} {}  ", grouped(app.dropped()), app.say(Word::Dropped));
         spans.push(Span::styled(words, theme.faint));
     }
     let waits = app.play.as_ref().is_some_and(|play| play.waits().is_some());
-    let next = waits.then_some(Action::Next);
-    for action in next.iter().chain(OFFERED) {
-        let Some(key) = KEYS.iter().find(|key| key.action == *action) else {
-            continue;
-        };
-        let name = key.name.split(' ').next().unwrap_or(key.name);
-        let words = app.say(key.help);
+    let next = waits.then_some(NEXT);
+    let key = |(_, name, word): &(Action, &'static str, Word)| {
+        let words = app.say(*word);
+        let spans = [
+            Span::styled(format!("{name} "), theme.strong),
+            Span::styled(format!("{words}  "), theme.bar),
+        ];
+        (spans, name.width() + words.width() + 3)
+    };
+    let (leave, kept) = key(&LEAVE);
+    for offered in next.iter().chain(OFFERED) {
+        let (spelled, wide) = key(offered);
         let used: usize = spans.iter().map(Span::width).sum();
-        if used + name.width() + words.width() + 3 > width {
+        if used + wide + kept > width {
             break;
         }
-        spans.push(Span::styled(format!("{name} "), theme.strong));
-        spans.push(Span::styled(format!("{words}  "), theme.bar));
+        spans.extend(spelled);
     }
+    spans.extend(leave);
     Line::from(spans)
 }

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!  AgentKeys  O_kevin_001  0x3c1f…(64 digits)
-//!  ● xiaozhi 2 s ago   ○ volcano-ark   log 128 · root 3f2a91bc · not on a chain
+//!  ● xiaozhi 2 s ago   ○ Volcano Ark   log 128 · root 3f2a91bc · not on a chain
 //! ```
 
-use super::{fit, grouped, span};
+use super::{ARK, XIAOZHI, fit, grouped, middle, span};
 use crate::tui::app::App;
 use crate::tui::news::Chain;
+use crate::tui::play::Second;
 use crate::tui::row::Lane;
 use crate::tui::words::Word;
 use ratatui::Frame;
@@ -45,23 +46,15 @@ fn who(app: &App, width: u16) -> Line<'static> {
     Line::from(spans)
 }
 
-/// An id, whole or with its middle left out: its ends tell it from others.
-fn middle(id: &str, room: usize) -> String {
-    if id.width() <= room || !id.is_ascii() {
-        return fit(id, room.min(id.width()));
-    }
-    let keep = room.saturating_sub(1);
-    let (head, tail) = (keep.div_ceil(2), keep / 2);
-    format!("{}…{}", &id[..head], &id[id.len() - tail..])
-}
-
 fn state(app: &App, width: u16) -> Line<'static> {
     let theme = &app.theme;
     let [one, two] = app.heard();
     let mut spans = vec![Span::raw(" ")];
-    spans.extend(light(app, "xiaozhi", one, theme.lane(Lane::One)));
-    spans.push(Span::raw("   "));
-    spans.extend(light(app, "volcano-ark", two, theme.lane(Lane::Two)));
+    spans.extend(light(app, XIAOZHI, one, theme.lane(Lane::One)));
+    if app.second() != Second::Nobody {
+        spans.push(Span::raw("   "));
+        spans.extend(light(app, ARK, two, theme.lane(Lane::Two)));
+    }
     let used: usize = spans.iter().map(Span::width).sum();
     let room = usize::from(width).saturating_sub(used + 4);
     spans.push(Span::raw("   "));

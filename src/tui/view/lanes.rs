@@ -1,14 +1,16 @@
 //! The events, one a line in the log's order: each in its rail's column, what is linked to it or why
-//! it was refused beside it in the other.
+//! it was refused beside it in the other. Where there is one rail, or no room for two columns, all
+//! are in one, with the reason behind.
 //!
 //! ```text
-//!  xiaozhi                                  │ volcano-ark
+//!  xiaozhi                                  │ Volcano Ark
 //!  09:10:11.123 memory.put  travel  ✓ A 2ms │
-//!  ◂ same content as #41                    │ 09:10:12.001 memory.get travel  ✓ A 1ms
+//!  ◂─────────────────────── ≡A same content │ 09:10:12.001 memory.get travel  ✓ A 1ms
 //! ```
 
-use super::{fit, grouped, pad};
+use super::{ARK, XIAOZHI, fit, grouped, pad};
 use crate::tui::app::App;
+use crate::tui::play::Second;
 use crate::tui::row::{Lane, Row, Verdict};
 use crate::tui::words::Word;
 use jiff::Timestamp;
@@ -22,8 +24,38 @@ use unicode_width::UnicodeWidthStr as _;
 /// Below this width all rails share one column.
 const TWO_COLUMNS: u16 = 80;
 
+/// The least and the most that a tool's name and what it is about take.
+const TOOL: (usize, usize) = (12, 26);
+const ABOUT: (usize, usize) = (6, 30);
+
+/// How wide the parts of a line are that differ from row to row.
+#[derive(Clone, Copy)]
+struct Columns {
+    tool: usize,
+    about: usize,
+}
+
+impl Columns {
+    /// For these rows, in a column of this width: what a tool is about gives way first.
+    fn of(rows: &[&Row], width: usize, fixed: usize, named: bool) -> Self {
+        let widest = |of: fn(&Row) -> usize| rows.iter().map(|row| of(row)).max().unwrap_or(0);
+        let own = widest(|row| row.tool.width());
+        let tool = if named {
+            own.max(widest(|row| beside_name(row).width()))
+        } else {
+            own
+        };
+        let tool = tool.clamp(TOOL.0, TOOL.1);
+        let about = widest(|row| row.about.width()).clamp(ABOUT.0, ABOUT.1);
+        let room = width.saturating_sub(fixed);
+        let about = about.min(room.saturating_sub(tool)).max(ABOUT.0);
+        let tool = tool.min(room.saturating_sub(about));
+        Self { tool, about }
+    }
+}
+
 pub(super) fn draw(frame: &mut Frame<'_>, app: &App, area: Rect) {
-    let two = area.width >= TWO_COLUMNS;
+    let two = area.width >= TWO_COLUMNS && app.second() != Second::Nobody;
     let mut lines = vec![if two {
         heads(app, area.width)
     } else {
@@ -43,13 +75,28 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, area: Rect) {
         return;
     }
     let first = first_in_sight(app, room);
-    for at in first..(first + room).min(app.count()) {
-        let Some(row) = app.nth(at) else { continue };
+    let sight: Vec<(usize, &Row)> = (first..(first + room).min(app.count()))
+        .filter_map(|at| Some((at, app.nth(at)?)))
+        .collect();
+    let rows: Vec<&Row> = sight.iter().map(|(_, row)| *row).collect();
+    let columns = if two {
+        let railed: Vec<&Row> = rows
+            .iter()
+            .filter(|row| row.lane != Lane::Beside)
+            .copied()
+            .collect();
+        let (left, _) = halves(area.width);
+        Columns::of(&railed, left, fixed(roomy(left)), false)
+    } else {
+        let width = usize::from(area.width);
+        Columns::of(&rows, width, fixed(roomy(width)) + 2, true)
+    };
+    for (at, row) in sight {
         let chosen = app.cursor() == Some(at) && (!app.is_following() || app.detail);
         let mut line = if two {
-            across(app, row, area.width)
+            across(app, row, area.width, columns)
         } else {
-            alone(app, row, area.width)
+            alone(app, row, area.width, columns)
         };
         if chosen {
             line = line.style(app.theme.selected);
@@ -93,35 +140,45 @@ fn heads(app: &App, width: u16) -> Line<'static> {
     let name = |name: &str, room: usize| fit(&format!(" {name}"), room);
     let strong = |lane| theme.lane(lane).patch(theme.strong);
     Line::from(vec![
-        Span::styled(name("xiaozhi", left), strong(Lane::One)),
+        Span::styled(name(XIAOZHI, left), strong(Lane::One)),
         Span::styled("│", theme.faint),
-        Span::styled(name("volcano-ark", right), strong(Lane::Two)),
+        Span::styled(name(&second(app), right), strong(Lane::Two)),
     ])
 }
 
+/// Who is on the second rail, as far as it is known not to be Ark itself.
+fn second(app: &App) -> String {
+    match app.second() {
+        Second::StandIn => format!("{ARK} · {}", app.say(Word::StandIn)),
+        Second::Ark | Second::Nobody => ARK.to_owned(),
+    }
+}
+
 fn head(app: &App, width: u16) -> Line<'static> {
-    let words = format!(
-        " 1 xiaozhi · 2 volcano-ark · {}",
-        grouped(app.count() as u64)
-    );
+    let words = if app.second() == Second::Nobody {
+        format!(" {XIAOZHI}")
+    } else {
+        let count = grouped(app.count() as u64);
+        format!(" 1 {XIAOZHI} · 2 {} · {count}", second(app))
+    };
     Line::styled(fit(&words, usize::from(width)), app.theme.faint)
 }
 
 /// A row in its column.
-fn across(app: &App, row: &Row, width: u16) -> Line<'static> {
+fn across(app: &App, row: &Row, width: u16, columns: Columns) -> Line<'static> {
     let (left, right) = halves(width);
     let rule = Span::styled("│", app.theme.faint);
     let mut spans = Vec::new();
     match row.lane {
         Lane::One => {
-            spans.extend(cell(app, row, left));
+            spans.extend(cell(app, row, left, columns));
             spans.push(rule);
             spans.push(beside(app, row, right));
         }
         Lane::Two => {
             spans.push(beside(app, row, left));
             spans.push(rule);
-            spans.extend(cell(app, row, right));
+            spans.extend(cell(app, row, right, columns));
         }
         // What neither rail did concerns both: a parent's change, a stranger at the door.
         Lane::Beside => spans.extend(wide(app, row, usize::from(width))),
@@ -129,28 +186,41 @@ fn across(app: &App, row: &Row, width: u16) -> Line<'static> {
     Line::from(spans)
 }
 
+/// Whether there is room for the time to the millisecond.
+const fn roomy(width: usize) -> bool {
+    width >= 52
+}
+
+/// What a line takes besides the tool and what it is about.
+const fn fixed(roomy: bool) -> usize {
+    // Time, verdict, mark, latency and the blanks around them.
+    if roomy {
+        14 + 2 + 4 + 8
+    } else {
+        10 + 2 + 3 + 8
+    }
+}
+
 /// Time, tool, namespace, verdict, mark and latency, in so many columns.
-fn cell(app: &App, row: &Row, width: usize) -> Vec<Span<'static>> {
+fn cell(app: &App, row: &Row, width: usize, columns: Columns) -> Vec<Span<'static>> {
+    let mut spans = parts(app, row, &row.tool, columns, roomy(width));
+    let used: usize = spans.iter().map(Span::width).sum();
+    spans.push(Span::raw(" ".repeat(width.saturating_sub(used))));
+    spans
+}
+
+fn parts(app: &App, row: &Row, tool: &str, columns: Columns, roomy: bool) -> Vec<Span<'static>> {
     let theme = &app.theme;
-    let roomy = width >= 52;
-    let time = time(app, row, roomy);
-    let time = format!(" {time} ");
-    let (about, gap) = if roomy { (9, " ") } else { (6, "") };
-    let about = format!(" {} ", fit(&row.about, about));
-    let latency = format!(" {:>6} ", latency(row));
-    // All but the tool is there at any width; the tool gets what is left.
-    let fixed = time.width() + about.width() + 1 + gap.len() + 2 + latency.width();
+    let time = format!(" {} ", time(app, row, roomy));
+    let about = format!(" {} ", fit(&row.about, columns.about));
     vec![
         Span::styled(time, theme.faint),
-        Span::styled(
-            fit(&row.tool, width.saturating_sub(fixed)),
-            theme.lane(row.lane),
-        ),
+        Span::styled(fit(tool, columns.tool), theme.lane(row.lane)),
         Span::styled(about, theme.faint),
         Span::styled(row.verdict.glyph(), theme.verdict(row.verdict)),
-        Span::raw(gap),
+        Span::raw(if roomy { " " } else { "" }),
         mark(app, row),
-        Span::styled(latency, theme.faint),
+        Span::styled(format!(" {:>6} ", latency(row)), theme.faint),
     ]
 }
 
@@ -178,16 +248,41 @@ fn wide(app: &App, row: &Row, width: usize) -> Vec<Span<'static>> {
     ]
 }
 
-/// A row of whatever rail in the one column there is.
-fn alone(app: &App, row: &Row, width: u16) -> Line<'static> {
+/// Who did it and what, where neither rail did.
+fn beside_name(row: &Row) -> String {
+    match row.lane {
+        Lane::Beside => format!("{} · {}", row.who, row.tool),
+        Lane::One | Lane::Two => String::new(),
+    }
+}
+
+/// A row of whatever rail in the one column there is, with why it ended so.
+fn alone(app: &App, row: &Row, width: u16, columns: Columns) -> Line<'static> {
     let theme = &app.theme;
-    let rail = match row.lane {
-        Lane::One => "1",
-        Lane::Two => "2",
-        Lane::Beside => "·",
+    let rail = match (row.lane, app.second()) {
+        (_, Second::Nobody) => "",
+        (Lane::One, _) => " 1",
+        (Lane::Two, _) => " 2",
+        (Lane::Beside, _) => " ·",
     };
-    let mut spans = vec![Span::styled(format!(" {rail}"), theme.lane(row.lane))];
-    spans.extend(cell(app, row, usize::from(width) - 2));
+    let width = usize::from(width);
+    let name = beside_name(row);
+    let tool = if name.is_empty() { &row.tool } else { &name };
+    let mut spans = vec![Span::styled(rail, theme.lane(row.lane))];
+    spans.extend(parts(app, row, tool, columns, roomy(width)));
+    let style = match row.verdict {
+        Verdict::Accept => theme.faint,
+        verdict => theme.verdict(verdict),
+    };
+    let mut why = why(row);
+    if width < usize::from(TWO_COLUMNS) && row.verdict != Verdict::Accept {
+        // Where there is no room for both, why it was refused is worth more than how long it took.
+        spans.pop();
+        why.clone_from(&row.reason);
+    }
+    let used: usize = spans.iter().map(Span::width).sum();
+    let why = fit(&format!(" {why}"), width.saturating_sub(used));
+    spans.push(Span::styled(why, style));
     Line::from(spans)
 }
 
@@ -202,18 +297,17 @@ fn beside(app: &App, row: &Row, width: usize) -> Span<'static> {
         };
         return Span::styled(fit(&words, width), theme.verdict(row.verdict));
     }
-    let earlier = app.twin(row).filter(|twin| twin.seq < row.seq);
-    let Some(twin) = earlier else {
+    let is_later = app.twin(row).is_some_and(|twin| twin.seq < row.seq);
+    let Some(mark) = app.mark(row).filter(|_| is_later) else {
         return Span::raw(pad("", width));
     };
-    let words = format!("{} #{} ", app.say(Word::SameContent), twin.seq);
+    let words = format!("{} {} ", letters(mark), app.say(Word::SameContent));
     let line = width.saturating_sub(words.width() + 2);
     let text = match row.lane {
-        Lane::One => format!(" {}{}◂ {words}", "", "─".repeat(line.saturating_sub(1))),
+        Lane::One => format!(" {}◂ {words}", "─".repeat(line.saturating_sub(1))),
         _ => format!(" {words}{}▸", "─".repeat(line)),
     };
-    let style = app.mark(row).map_or(theme.faint, |_| theme.good);
-    Span::styled(fit(&text, width), style)
+    Span::styled(fit(&text, width), theme.good)
 }
 
 /// Why, for people: the policy's own words where it has some.
@@ -221,7 +315,7 @@ fn why(row: &Row) -> String {
     if row.explanation.is_empty() {
         return row.reason.clone();
     }
-    format!("{} · {}", row.reason, row.explanation)
+    format!("{} · {}", row.explanation, row.reason)
 }
 
 fn mark(app: &App, row: &Row) -> Span<'static> {

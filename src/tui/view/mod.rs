@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!  AgentKeys  O_kevin_001  0x…                                      header
-//!  ● xiaozhi 2 s   ● volcano-ark 1 s   log 128 · root 3f2a…
+//!  ● xiaozhi 2 s   ● Volcano Ark 1 s   log 128 · root 3f2a…
 //! ┌ the proof ───────────────────────────────────────────────┐      steps, while a proof runs
 //! │ ✓ rail1.write  ▸ rail2.read  · audit.read         7/18    │
 //! └───────────────────────────────────────────────────────────┘
-//!  xiaozhi                     │ volcano-ark                        lanes
+//!  xiaozhi                     │ Volcano Ark                        lanes
 //!  09:10:11 memory.put    ✓ A  │
 //!                              │ 09:10:12 memory.get   ✓ A
 //! ─────────────────────────────────────────────────────────────     detail, when asked for
@@ -21,7 +21,7 @@ mod lanes;
 mod steps;
 
 use super::app::{App, Mode};
-use super::keys::KEYS;
+use super::keys::{Action, KEYS};
 use super::words::Word;
 use crate::lang::Lang;
 use ratatui::Frame;
@@ -29,6 +29,10 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+/// The rails, as people write them.
+const XIAOZHI: &str = "xiaozhi";
+const ARK: &str = "Volcano Ark";
 
 /// The smallest window that shows anything but a sentence.
 pub const LEAST: (u16, u16) = (60, 15);
@@ -41,14 +45,24 @@ pub fn draw(frame: &mut Frame<'_>, app: &App) {
         frame.render_widget(Paragraph::new(words).wrap(Wrap { trim: true }), area);
         return;
     }
-    let steps = app.play.as_ref().map_or(0, |_| steps::height(area));
     // Where there is no room for both, what was asked for has it all.
     let alone = app.detail && area.height < 24;
+    let low = if app.detail { detail::HEIGHT } else { 0 };
     let detail = match (app.detail, alone) {
         (false, _) => Constraint::Length(0),
         (true, true) => Constraint::Min(3),
-        (true, false) => Constraint::Length(detail::HEIGHT),
+        (true, false) => Constraint::Length(low),
     };
+    let steps = app.play.as_ref().map_or(0, |play| {
+        // The events have what they need, up to half of it.
+        let free = area.height.saturating_sub(low + 2 + 1 + 4);
+        let events = u16::try_from(app.count() + 1).unwrap_or(u16::MAX);
+        steps::height(
+            play,
+            area,
+            free.saturating_sub(events.clamp(3, free.div_ceil(2).max(3))),
+        )
+    });
     let lanes = if alone {
         Constraint::Length(0)
     } else {
@@ -80,9 +94,13 @@ pub fn draw(frame: &mut Frame<'_>, app: &App) {
 
 /// The table of keys, over everything.
 fn help(frame: &mut Frame<'_>, app: &App, area: Rect) {
-    let names = KEYS.iter().map(|key| key.name.width());
-    let width = names.max().unwrap_or(0);
-    let shown = KEYS.iter().map(|key| {
+    let in_acts = app.play.as_ref().is_some_and(|play| play.in_acts);
+    let keys = || {
+        KEYS.iter()
+            .filter(|key| in_acts || key.action != Action::Next)
+    };
+    let width = keys().map(|key| key.name.width()).max().unwrap_or(0);
+    let shown = keys().map(|key| {
         let name = pad(key.name, width);
         Line::from(vec![
             Span::styled(format!(" {name}  "), app.theme.strong),
@@ -124,6 +142,16 @@ fn centred(area: Rect, width: usize, height: usize) -> Rect {
         width,
         height,
     }
+}
+
+/// An id, whole or with its middle left out: its ends tell it from others.
+fn middle(id: &str, room: usize) -> String {
+    if id.width() <= room || !id.is_ascii() {
+        return fit(id, room.min(id.width()));
+    }
+    let keep = room.saturating_sub(1);
+    let (head, tail) = (keep.div_ceil(2), keep / 2);
+    format!("{}…{}", &id[..head], &id[id.len() - tail..])
 }
 
 /// Blanks up to a width as a terminal counts it, or cut to it with an ellipsis.

@@ -15,16 +15,26 @@ use unicode_width::UnicodeWidthStr as _;
 /// Columns of the bar.
 const BAR: usize = 20;
 
-/// Lines it takes, with the rules above and below.
-pub(super) const fn height(area: Rect) -> u16 {
-    if area.height < 20 { 4 } else { 5 }
+/// Lines it takes with the rules above and below, of so many that nothing else needs.
+pub(super) fn height(play: &Play, area: Rect, spare: u16) -> u16 {
+    let all = u16::try_from(play.steps().len()).unwrap_or(u16::MAX);
+    match spare.min(all) {
+        list @ LEAST.. => 4 + list,
+        _ if area.height < 20 => 4,
+        _ => 5,
+    }
 }
+
+/// The fewest steps that are told one a line.
+const LEAST: u16 = 3;
 
 pub(super) fn draw(frame: &mut Frame<'_>, app: &App, play: &Play, area: Rect) {
     let width = usize::from(area.width);
     let mut lines = vec![bar(app, play, width)];
-    if area.height > 4 {
-        lines.push(strip(app, play, width));
+    match area.height.saturating_sub(4) {
+        0 => {}
+        1 => lines.push(strip(app, play, width)),
+        room => lines.extend(list(app, play, width, room.into())),
     }
     lines.push(caption(app, play, width));
     let block = Block::new()
@@ -56,6 +66,37 @@ fn bar(app: &App, play: &Play, width: usize) -> Line<'static> {
     ])
 }
 
+/// As many steps as there is room for, one a line, up to the one to look at and what is to come.
+fn list(app: &App, play: &Play, width: usize, room: usize) -> Vec<Line<'static>> {
+    let steps = play.steps();
+    let first = (play.here() + 2).saturating_sub(room);
+    let first = first.min(steps.len().saturating_sub(room));
+    let line = |step: &Step| {
+        let (mark, words) = looks(app, step);
+        let ms = match step.ms {
+            0 => String::new(),
+            ms => format!("{ms} ms"),
+        };
+        let room = width.saturating_sub(ms.width() + 6);
+        Line::from(vec![
+            Span::styled(format!(" {} ", step.mark.glyph()), mark),
+            Span::styled(fit(&step.caption, room), words),
+            Span::styled(format!(" {ms}"), app.theme.faint),
+        ])
+    };
+    steps.iter().skip(first).take(room).map(line).collect()
+}
+
+/// How a step's glyph and its words look.
+const fn looks(app: &App, step: &Step) -> (Style, Style) {
+    match step.mark {
+        Mark::Due => (app.theme.faint, app.theme.faint),
+        Mark::Now => (app.theme.strong, app.theme.strong),
+        Mark::Passed => (app.theme.good, Style::new()),
+        Mark::Failed => (app.theme.bad, app.theme.bad),
+    }
+}
+
 /// As many steps as there is room for, around the one to look at.
 fn strip(app: &App, play: &Play, width: usize) -> Line<'static> {
     let steps = play.steps();
@@ -84,19 +125,9 @@ fn strip(app: &App, play: &Play, width: usize) -> Line<'static> {
     }
     let mut spans = vec![Span::raw(if first > 0 { " …" } else { " " })];
     for step in steps.iter().take(last + 1).skip(first) {
-        let style = match step.mark {
-            Mark::Due => app.theme.faint,
-            Mark::Now => app.theme.strong,
-            Mark::Passed => app.theme.good,
-            Mark::Failed => app.theme.bad,
-        };
-        spans.push(Span::styled(format!("{} ", step.mark.glyph()), style));
-        let style = if step.mark == Mark::Now {
-            app.theme.strong
-        } else {
-            Style::new()
-        };
-        spans.push(Span::styled(format!("{}  ", step.id), style));
+        let (mark, words) = looks(app, step);
+        spans.push(Span::styled(format!("{} ", step.mark.glyph()), mark));
+        spans.push(Span::styled(format!("{}  ", step.id), words));
     }
     if last + 1 < steps.len() {
         spans.push(Span::raw("…"));
@@ -123,8 +154,13 @@ fn caption(app: &App, play: &Play, width: usize) -> Line<'static> {
         let words = fit(&clean_to(sentence, 300), room);
         return Line::styled(format!(" {words}"), theme.strong);
     }
-    let now = play.steps().iter().find(|s| s.mark == Mark::Now);
-    let step = play.shown_last().or(now);
-    let words = step.map_or("", |step| step.caption.as_str());
-    Line::styled(format!(" {}", fit(words, room)), theme.strong)
+    let find = |mark| play.steps().iter().find(|s| s.mark == mark);
+    let words = match play.shown_last().or_else(|| find(Mark::Now)) {
+        Some(step) => step.caption.clone(),
+        // Nothing is driven: whoever has the device is told what to do with it.
+        None => find(Mark::Due).map_or_else(String::new, |step| {
+            format!("{}: {}", app.say(Word::NextStep), step.caption)
+        }),
+    };
+    Line::styled(format!(" {}", fit(&words, room)), theme.strong)
 }

@@ -114,7 +114,8 @@ pub(super) async fn change(cx: &Cx<'_>, request: &GrantRequest, way: Grant) -> D
         vendor: vendor.name.clone(),
         binding: new,
     };
-    Change::new(cx, OpKind::Grant, tool, json!({"binding": answer}))
+    let detail = json!({"scopes": request.scopes, "binding": answer});
+    Change::new(cx, OpKind::Grant, tool, detail)
         .about(cx, scope.actor())
         .unless(unchanged, moved)
         .effect(set)
