@@ -97,14 +97,19 @@ pub struct Row {
 
 /// Money, as people write it.
 fn amount(event: &Value) -> String {
-    let Some(minor) = event["amount_minor"].as_u64() else {
+    // Of a decision, or of one that was given back.
+    let within = [event, &event["detail"]].into_iter();
+    let Some((of, minor)) = within
+        .filter_map(|of| Some((of, of["amount_minor"].as_u64()?)))
+        .next()
+    else {
         return String::new();
     };
     let sum = match minor % 100 {
         0 => (minor / 100).to_string(),
         rest => format!("{}.{rest:02}", minor / 100),
     };
-    match text(event, "currency") {
+    match text(of, "currency") {
         "RMB" => format!("\u{a5}{sum}"),
         other => format!("{sum} {}", clean_to(other, 8)),
     }
@@ -132,7 +137,8 @@ impl Row {
         let tool = word("tool", 60);
         let about = [word("namespace", 40), word("scope", 40), taken(event)];
         let about = about.into_iter().find(|about| !about.is_empty());
-        let parts = [about.unwrap_or_default(), amount(event)];
+        // The sum first: it is what is left where there is little room.
+        let parts = [amount(event), about.unwrap_or_default()];
         let about = parts.join(" ").trim().to_owned();
         let at_ms = text(event, "ts").parse::<Timestamp>();
         Some(Self {

@@ -66,7 +66,7 @@ pub(super) struct Use {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Screenshot {
-    pub(super) file: String,
+    pub(super) file: Both,
     pub(super) alt: Both,
 }
 

@@ -23,8 +23,16 @@ pub(super) const IMAGES: &[(&str, &[u8])] = &[
         include_bytes!("../../../templates/listing/images/cross-rail.png"),
     ),
     (
+        "images/cross-rail_zh.png",
+        include_bytes!("../../../templates/listing/images/cross-rail_zh.png"),
+    ),
+    (
         "images/three-acts.png",
         include_bytes!("../../../templates/listing/images/three-acts.png"),
+    ),
+    (
+        "images/three-acts_zh.png",
+        include_bytes!("../../../templates/listing/images/three-acts_zh.png"),
     ),
 ];
 

@@ -27,7 +27,7 @@ pub(super) fn readme(
         filled.collect()
     };
     let shots = facts.screenshots.iter();
-    let shots = shots.map(|s| json!({"file": s.file, "alt": s.alt.get(lang)}));
+    let shots = shots.map(|s| json!({"file": s.file.get(lang), "alt": s.alt.get(lang)}));
     let operator = &listing.operator;
     let values = json!({
         "name": facts.name, "version": VERSION, "license": LICENSE, "repository": REPOSITORY,

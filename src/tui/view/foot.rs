@@ -4,6 +4,7 @@ use super::{fit, grouped};
 use crate::tui::app::{App, Mode};
 use crate::tui::filter::NO_READS;
 use crate::tui::keys::Action;
+use crate::tui::play::Second;
 use crate::tui::words::Word;
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -75,7 +76,9 @@ fn line(app: &App, width: usize) -> Line<'static> {
         (spans, name.width() + words.width() + 3)
     };
     let (leave, kept) = key(&LEAVE);
-    for offered in next.iter().chain(OFFERED) {
+    let alone = app.second() == Second::Nobody;
+    let fits = |(action, ..): &&(Action, _, _)| !alone || *action != Action::Twin;
+    for offered in next.iter().chain(OFFERED).filter(fits) {
         let (spelled, wide) = key(offered);
         let used: usize = spans.iter().map(Span::width).sum();
         if used + wide + kept > width {

@@ -292,10 +292,13 @@ fn beside(app: &App, row: &Row, width: usize) -> Span<'static> {
     let to = if row.lane == Lane::One { "◂" } else { "▸" };
     if row.verdict != Verdict::Accept {
         let words = match row.lane {
-            Lane::One => format!(" {to} {}", why(row)),
-            _ => format!(" {} {to}", why(row)),
+            Lane::One => fit(&format!(" {to} {}", why(row)), width),
+            _ => format!(
+                "{} {to}",
+                fit(&format!(" {}", why(row)), width.saturating_sub(2))
+            ),
         };
-        return Span::styled(fit(&words, width), theme.verdict(row.verdict));
+        return Span::styled(words, theme.verdict(row.verdict));
     }
     let is_later = app.twin(row).is_some_and(|twin| twin.seq < row.seq);
     let Some(mark) = app.mark(row).filter(|_| is_later) else {
