@@ -98,12 +98,11 @@ pub struct Row {
 /// Money, as people write it.
 fn amount(event: &Value) -> String {
     // Of a decision, or of one that was given back.
-    let within = [event, &event["detail"]].into_iter();
-    let Some((of, minor)) = within
-        .filter_map(|of| Some((of, of["amount_minor"].as_u64()?)))
-        .next()
-    else {
-        return String::new();
+    let minor = |of: &Value| of["amount_minor"].as_u64();
+    let (of, minor) = match (minor(event), minor(&event["detail"])) {
+        (Some(own), _) => (event, own),
+        (None, Some(given_back)) => (&event["detail"], given_back),
+        (None, None) => return String::new(),
     };
     let sum = match minor % 100 {
         0 => (minor / 100).to_string(),
