@@ -52,6 +52,7 @@ use crate::folder::Folder;
 use crate::folder::seen::{Kind, names};
 use crate::operate;
 use crate::problem::{Exit, Problem};
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use out::{ColorWhen, Out};
 use serde_json::Value;
@@ -354,9 +355,9 @@ fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Cli, cla
 /// Help and versions go to stdout and are no error; everything else is usage.
 fn unparsed(error: &clap::Error) -> ExitCode {
     let wants_json = std::env::args_os().any(|word| word == "--json");
-    if error.use_stderr() && wants_json {
-        let problem = usage(&error.to_string());
-        Out::new(true, ColorWhen::Never).problem(&problem);
+    let help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if error.use_stderr() && (wants_json || !help) {
+        Out::new(wants_json, ColorWhen::Auto).problem(&usage(error));
     } else {
         // Nobody there to read the help is no reason to fail.
         let _ = error.print();
@@ -364,17 +365,39 @@ fn unparsed(error: &clap::Error) -> ExitCode {
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8))
 }
 
-/// A complaint of clap's as a problem: its first line, and its tip or the values it would take.
-fn usage(text: &str) -> Problem {
-    let first = text.lines().next().unwrap_or_default();
-    let cause = first.strip_prefix("error: ").unwrap_or(first);
+/// A complaint of clap's as a problem: what is wrong, and what was probably meant, else what it would
+/// take.
+fn usage(error: &clap::Error) -> Problem {
+    let text = error.to_string();
+    // Up to the first empty line: a sentence, and the arguments or values it is about.
+    let said: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .take_while(|l| !l.is_empty())
+        .collect();
+    let (values, said): (Vec<_>, Vec<_>) = said.into_iter().partition(|l| l.starts_with('['));
+    let said = said.join(" ");
+    let cause = said.strip_prefix("error: ").unwrap_or(&said);
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let fix = "look at `--help` of this command";
+        return Problem::new(Exit::Usage, "agentkeys.usage", "more is needed", fix);
+    }
+    let (cause, how) = match cause.split_once(": write ") {
+        Some((cause, how)) => (cause, Some(format!("write {how}"))),
+        None => (cause, None),
+    };
     let lines = || text.lines().map(str::trim);
-    let tip = lines().find_map(|line| line.strip_prefix("tip: "));
-    // What was probably meant says more than all that would be taken.
-    let mut tips = tip
-        .into_iter()
-        .chain(lines().filter(|l| l.starts_with("[possible values")));
-    let fix = tips.next().unwrap_or("look at `--help` of this command");
+    let tip = near::tip(error).or_else(|| {
+        let tip = lines().find_map(|line| line.strip_prefix("tip: "));
+        tip.map(str::to_owned)
+    });
+    let values = values.first().map(|v| v.trim_matches(['[', ']']));
+    let form = lines().find_map(|line| line.strip_prefix("Usage: "));
+    let fix = tip
+        .or(how)
+        .or_else(|| values.map(str::to_owned))
+        .or_else(|| form.map(|form| format!("type {form}")))
+        .unwrap_or_else(|| "look at `--help` of this command".to_owned());
     Problem::new(Exit::Usage, "agentkeys.usage", cause, fix)
 }
 

@@ -1,5 +1,6 @@
 //! Whether a name that nobody has looks like one that somebody has.
 
+use clap::error::{ContextKind, ContextValue};
 use strsim::osa_distance;
 
 /// No more than this many are told.
@@ -34,6 +35,25 @@ pub fn did_you_mean<'n>(typed: &str, names: impl IntoIterator<Item = &'n str>) -
         [] => format!("did you mean {last}?"),
         first => format!("did you mean {} or {last}?", first.join(", ")),
     })
+}
+
+/// Clap's tip about a mistyped command of which it finds several alike: it names the nearest last.
+pub fn tip(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidSubcommand) else {
+        return None;
+    };
+    let Some(ContextValue::Strings(like)) = error.get(ContextKind::SuggestedSubcommand) else {
+        return None;
+    };
+    let mut like: Vec<&str> = like.iter().map(String::as_str).collect();
+    like.sort_by_key(|name| osa_distance(typed, name));
+    match like.as_slice() {
+        [] | [_] => None,
+        like => Some(format!(
+            "similar subcommands exist: '{}'",
+            like.join("', '")
+        )),
+    }
 }
 
 #[cfg(test)]

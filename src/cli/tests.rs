@@ -178,13 +178,41 @@ fn usage_errors_exit_2_and_suggest() {
         let error = parse(words(line)).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{line}");
     }
-    let error = parse(words("agentkeys vendr list"))
-        .unwrap_err()
-        .to_string();
-    assert!(error.contains("'vendor'"), "{error}");
-    let problem = usage(&error);
-    assert_eq!(problem.cause, "unrecognized subcommand 'vendr'");
-    assert_eq!(problem.fix, "a similar subcommand exists: 'vendor'");
+    for (line, cause, fix) in [
+        (
+            "agentkeys vendr list",
+            "unrecognized subcommand 'vendr'",
+            "a similar subcommand exists: 'vendor'",
+        ),
+        (
+            "agentkeys demoo",
+            "unrecognized subcommand 'demoo'",
+            "similar subcommands exist: 'demo', 'deploy', 'doctor'",
+        ),
+        (
+            "agentkeys watch",
+            "the following required arguments were not provided: <A>",
+            "type agentkeys watch <A>",
+        ),
+        (
+            "agentkeys watch A --lang fr",
+            "invalid value 'fr' for '--lang <L>'",
+            "possible values: en, zh",
+        ),
+        (
+            "agentkeys vendor token create --vendor v --ttl 90",
+            "invalid value '90' for '--ttl <TTL>'",
+            "write a number and a unit: 90d, 24h, 5m or 300s",
+        ),
+        (
+            "agentkeys watch A --limit",
+            "a value is required for '--limit <N>' but none was supplied",
+            "look at `--help` of this command",
+        ),
+    ] {
+        let problem = usage(&parse(words(line)).unwrap_err());
+        assert_eq!((&*problem.cause, &*problem.fix), (cause, fix), "{line}");
+    }
 }
 
 /// Vocabularies that are ours are clap's to know; `near` knows the names in a folder.
@@ -202,8 +230,7 @@ fn a_slip_in_a_word_of_ours_is_recognised() {
         ("agentkeys completions fisch", "fish"),
         ("agentkeys actor grant A --vendr v", "--vendor"),
     ] {
-        let error = parse(words(line)).unwrap_err().to_string();
-        let fix = usage(&error).fix;
+        let fix = usage(&parse(words(line)).unwrap_err()).fix;
         assert!(fix.contains(&format!("'{meant}'")), "{line}: {fix}");
     }
 }
