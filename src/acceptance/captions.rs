@@ -56,13 +56,13 @@ const CAPTIONS: &[Caption] = &[
         "the read is on record, once",
         "读取已记录在案，有且只有一条"),
     of("audit.same_actor_omni",
-        "both hosts' rows carry one actor_omni",
+        "both hosts' rows have the same actor_omni",
         "两个宿主的记录指向同一个 actor_omni"),
     of("audit.rails_and_vendors",
         "each row names its own rail and vendor",
         "每条记录都写明各自的轨道和厂商"),
     of("audit.same_content_tag",
-        "one content, by a tag that tells nothing of it",
+        "the same content: the tags are equal, and a tag does not reveal it",
         "标签证明内容相同，却不透露内容本身"),
     of("audit.same_version",
         "the version read is the version written",
@@ -99,7 +99,7 @@ const CAPTIONS: &[Caption] = &[
         "检查五次，记录五条"),
     of("act3.cap_minted",
         "while it still may, the vendor gets a signed payment capability, and it is live",
-        "授权还在时，厂商领到一枚经过签名的支付凭证，当前有效"),
+        "授权还在时，厂商领到一枚经过签名的支付能力令牌，当前有效"),
     of("act3.revoked_by_second_process",
         "the parent takes payment.* back, from another process",
         "家长在另一个进程中收回 payment.*"),
@@ -108,7 +108,7 @@ const CAPTIONS: &[Caption] = &[
         "紧接着的下一次检查即被拒绝"),
     of("act3.cap_dead",
         "the capability from before is dead too, however well it is signed",
-        "先前领到的凭证同时作废，签名再真也无效"),
+        "先前领到的能力令牌同时作废，签名再真也无效"),
     of("act3.row_in_feed",
         "both rows are in the live feed within a second",
         "两条记录一秒之内出现在实时审计流中"),
@@ -216,8 +216,8 @@ pub const fn word(lang: Lang, word: Word) -> &'static str {
         Word::StandIn => ("stand-in, scripted model", "内置替身，模型按脚本应答"),
         Word::Vendor => ("vendor", "厂商"),
         Word::ActOne => ("act 1, permissioned memory", "第一幕 授权的记忆"),
-        Word::ActTwo => ("act 2, deterministic denial", "第二幕 确定的拒绝"),
-        Word::ActThree => ("act 3, online revocation", "第三幕 即时的撤权"),
+        Word::ActTwo => ("act 2, deterministic denial", "第二幕 确定性拒绝"),
+        Word::ActThree => ("act 3, online revocation", "第三幕 即时撤权"),
         Word::Proved => ("proved", "证明成立"),
         Word::NotProved => ("NOT PROVED", "证明不成立"),
         Word::CrossRailShown => (
@@ -266,6 +266,15 @@ mod tests {
             );
             assert!(caption.zh.contains(han), "{}", caption.id);
         }
+    }
+
+    /// As the screen, the listing and the pages call it.
+    #[test]
+    fn a_capability_has_one_name_in_chinese() {
+        for caption in CAPTIONS.iter().filter(|c| c.en.contains("capability")) {
+            assert!(caption.zh.contains("能力令牌"), "{}", caption.id);
+        }
+        assert!(CAPTIONS.iter().all(|c| !c.zh.contains("凭证")));
     }
 
     #[test]

@@ -227,6 +227,15 @@ pub fn token_file(path: &Path) -> Result<Secret<String>, Problem> {
     Ok(Secret::new(token.to_owned()))
 }
 
+/// A word as a shell takes it.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-:@+,=".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
 /// A domain, in lower case.
 pub fn domain(text: &str) -> Result<String, String> {
     let text = text.to_ascii_lowercase();

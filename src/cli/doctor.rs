@@ -1,6 +1,7 @@
 //! `agentkeys doctor`: what is wrong, why, and what to do about it.
 
 use super::Ctx;
+use super::args::quoted;
 use crate::acceptance::outside::{self, Credentials, Finding, Status};
 use crate::acceptance::{AcceptError, Trust};
 use crate::authority::ports::Clock as _;
@@ -17,6 +18,9 @@ use std::time::Duration;
 
 /// How long our own server may take to say how it is.
 const OWN: Duration = Duration::from_secs(10);
+
+/// What is done about a server that does not run.
+const SERVE: &str = "agentkeys serve";
 
 /// Look for what keeps hosts from being served.
 #[derive(Debug, Args)]
@@ -61,6 +65,13 @@ pub async fn run(cmd: DoctorCmd, ctx: &Ctx) -> Result<(), Problem> {
         let now_s = SystemClock::default().now_ms() / 1000;
         let looked = outside::look(&url, own.as_deref(), &trust, who.as_ref(), now_s).await;
         found.extend(looked.map_err(|e| unusable(&e))?);
+    }
+    // The folder that was typed is typed again.
+    if let Some(dir) = ctx.typed_dir() {
+        let dir = quoted(&dir.display().to_string());
+        for finding in found.iter_mut().filter(|f| f.fix == SERVE) {
+            finding.fix = format!("{SERVE} --dir {dir}");
+        }
     }
     report(ctx, &found)
 }
@@ -147,12 +158,7 @@ async fn here(ctx: &Ctx) -> (Vec<Finding>, Option<(String, Option<String>)>) {
     };
     if !serving {
         let cause = format!("{url} was not tried: no server runs here");
-        found.push(Finding::new(
-            "public_url",
-            Status::Skipped,
-            cause,
-            "agentkeys serve",
-        ));
+        found.push(Finding::new("public_url", Status::Skipped, cause, SERVE));
         return (found, None);
     }
     (found, Some((url.to_string(), Some(own))))
@@ -169,12 +175,7 @@ async fn server(config: &Config, own: &str, found: &mut Vec<Finding>) -> bool {
         Ok(said) => said,
         Err(cause) => {
             let cause = format!("no server answers at {at}: {cause}");
-            found.push(Finding::new(
-                "server",
-                Status::Warn,
-                cause,
-                "agentkeys serve",
-            ));
+            found.push(Finding::new("server", Status::Warn, cause, SERVE));
             return false;
         }
     };
@@ -266,7 +267,7 @@ pub(super) fn certificate(dir: &Path, config: &Config) -> Option<Finding> {
             let live = Store::of(dir).live();
             if !live.exists() {
                 let cause = "there is none yet; the server gets one";
-                return Some(Finding::new(id, Status::Warn, cause, "agentkeys serve"));
+                return Some(Finding::new(id, Status::Warn, cause, SERVE));
             }
             (PemFiles::new(live.clone(), live), Status::Warn)
         }

@@ -3,7 +3,7 @@
 use super::Ctx;
 use super::out::Tone;
 use crate::acceptance::outside::{Finding, Status};
-use crate::acceptance::{Trust, listed};
+use crate::acceptance::{AcceptError, Trust, listed};
 use crate::config::{Config, Flags};
 use crate::operate;
 use crate::problem::{Exit, Problem};
@@ -19,9 +19,9 @@ use std::path::{Path, PathBuf};
   agentkeys listing volcano-ark --out ./listing
   agentkeys listing mcp-registry --url https://mcp.example.com/mcp --out ./registry
   agentkeys listing check ./listing",
-    after_help = "It reads [server] public_url and [listing] of agentkeys.toml. Files are written without a question into
-a new folder or one of its own; what differs is shown as a difference. CHECKLIST.md says what to do
-with them, in order. Nothing is sent anywhere."
+    after_help = "It reads [server] public_url and [listing] of agentkeys.toml. It asks nothing before it writes into a
+new folder or one of its own; what differs is shown. CHECKLIST.md says what to do with the files, in
+order. Nothing is sent anywhere."
 )]
 pub struct ListingCmd {
     /// For which marketplace.
@@ -57,7 +57,7 @@ pub enum Verb {
     #[command(
         before_help = "Examples:
   agentkeys listing check ./listing
-  agentkeys listing check ./listing --url https://mcp.example.com --token-file kevin.token",
+  agentkeys listing check ./listing --url https://mcp.example.com --token-file folotoy.token --actor O_kevin_001",
         after_help = "With --url the tools that the server lists are compared with those of the listing; a server lists
 them only to a token. What the operator has not told is a warning."
     )]
@@ -173,6 +173,18 @@ fn absolute(path: &Path) -> Result<PathBuf, Problem> {
     })
 }
 
+/// Why a server listed nothing, and what to do; what lies in the folder is told of all the same.
+fn not_listed(error: AcceptError) -> (String, String) {
+    let Problem { cause, fix, .. } = error.into();
+    if cause.contains("agentkeys.auth.actor_missing") {
+        return (
+            "the token is not one actor's own, and no actor is named".to_owned(),
+            "name one that its vendor may act for: --actor A".to_owned(),
+        );
+    }
+    (cause, fix)
+}
+
 async fn check_folder(ctx: &Ctx, args: &CheckArgs) -> Result<(), Problem> {
     let mut looked = check::look(&args.dir).map_err(fault)?;
     if let Some(url) = &args.url {
@@ -185,8 +197,16 @@ async fn check_folder(ctx: &Ctx, args: &CheckArgs) -> Result<(), Problem> {
                 let token = super::args::token_file(file)?;
                 let trust = Trust::read(args.ca_file.as_deref())?;
                 let actor = args.actor.as_deref();
-                let live = listed::tools(url, &trust, token.expose(), actor).await?;
-                looked.compare(url, &live);
+                match listed::tools(url, &trust, token.expose(), actor).await {
+                    Ok(live) => looked.compare(url, &live),
+                    Err(
+                        error @ (AcceptError::Protocol { .. } | AcceptError::Unreachable { .. }),
+                    ) => {
+                        let (cause, fix) = not_listed(error);
+                        looked.not_compared(cause, &fix);
+                    }
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
     }

@@ -201,7 +201,7 @@ fn usage_errors_exit_2_and_suggest() {
         ),
         (
             "agentkeys vendor token create --vendor v --ttl 90",
-            "invalid value '90' for '--ttl <TTL>'",
+            "invalid value '90' for '--ttl <TIME>'",
             "write a number and a unit: 90d, 24h, 5m or 300s",
         ),
         (

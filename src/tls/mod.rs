@@ -13,5 +13,5 @@ mod tests;
 pub use chain::{Chain, ChainError, Facts, OF_AN_AUTHORITY};
 pub use choose::{ACME_TLS, Certificates, Worse, client_config, server_config};
 pub use files::{Looked, PemFiles, exposed_key};
-pub use said::said;
+pub use said::{NO_TLS, said};
 pub use store::{LIVE, RESTORED, Store};

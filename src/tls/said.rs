@@ -4,6 +4,10 @@
 use std::error::Error;
 use std::time::Duration;
 
+/// What a port says that was taken for one of TLS.
+pub const NO_TLS: &str =
+    "this port speaks plain HTTP, or anything but TLS, and the address says https";
+
 /// What an error of a connection says of a certificate, if that is what it is about and rustls does not
 /// say it well.
 pub fn said(error: &(dyn Error + 'static)) -> Option<String> {
@@ -13,6 +17,10 @@ pub fn said(error: &(dyn Error + 'static)) -> Option<String> {
     }
     match error.downcast_ref::<rustls::Error>()? {
         rustls::Error::InvalidCertificate(wrong) => in_words(wrong),
+        // The first bytes are no record of TLS.
+        rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => {
+            Some(NO_TLS.to_owned())
+        }
         _ => None,
     }
 }

@@ -524,11 +524,19 @@ fn a_tail_elsewhere_goes_through_a_restart_without_a_gap_or_a_repeat() {
     let rows: Vec<u64> = rows.iter().map(|r| r["seq"].as_u64().unwrap()).collect();
     assert_eq!(seen, rows);
 
-    let code = |args: &[&str]| {
+    let run = |args: &[&str]| {
         let base = ["audit", "tail", "--no-follow", "--token-file"];
         let args = [&base[..], &[file.to_str().unwrap()], args].concat();
-        server.house.run(&args).status.code()
+        server.house.run(&args)
     };
+    let code = |args: &[&str]| run(args).status.code();
+    let secured = run(&["--url", &url.replacen("http", "https", 1)]);
+    let told = super::support::text(&secured.stderr);
+    assert_eq!(secured.status.code(), Some(8), "{told}");
+    assert!(
+        told.contains("this port speaks plain HTTP") && told.contains("write http:// before the address"),
+        "{told}"
+    );
     assert_eq!(code(&["--url", &url]), Some(0));
     assert_eq!(
         code(&["--url", "http://example.com"]),

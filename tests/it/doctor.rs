@@ -51,6 +51,13 @@ fn a_folder_without_a_server_is_looked_at() {
     assert_eq!(finding(&said, "folder").0, "ok");
     let (status, _, fix) = finding(&said, "server");
     assert_eq!((status, fix), ("warn", "agentkeys serve"));
+    let typed = run_in(
+        &house.temp.path().join("none"),
+        &["doctor", "--dir", house.dir().to_str().unwrap()],
+    );
+    let typed: Value = serde_json::from_slice(&typed.stdout).unwrap();
+    let again = format!("agentkeys serve --dir {}", house.dir().display());
+    assert_eq!(finding(&typed, "server").2, again);
     let (status, cause, _) = finding(&said, "server.listen");
     assert!(
         status == "failed" && cause.contains(&taken.to_string()),

@@ -70,6 +70,11 @@ fn the_listing_is_held_to_what_the_live_server_lists() {
         live["fix"].as_str().unwrap().contains("rail volcano-ark"),
         "{live}"
     );
+    let several = house.token("folotoy");
+    let several = house.keep("folotoy.token", &several);
+    let (code, live) = check(Some(&several));
+    assert_eq!(code, Some(6));
+    assert!(live["fix"].as_str().unwrap().contains("--actor"), "{live}");
     let (code, live) = check(None);
     assert_eq!(code, Some(6));
     assert!(

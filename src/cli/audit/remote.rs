@@ -15,6 +15,7 @@ use reqwest::{Response, StatusCode, Url};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Where the log is, when it is not in this machine's folder.
 #[derive(Debug, Args)]
@@ -125,9 +126,10 @@ impl Feed {
             return Ok(());
         }
         let mut waits = waits();
+        let mut heard = Instant::now();
         loop {
             let from = self.next;
-            let Err(end) = self.follow(to).await;
+            let Err(end) = self.follow(to, &mut heard).await;
             let cause = match end {
                 End::Final(problem) => return Err(problem),
                 End::Gone(cause) => cause,
@@ -135,11 +137,8 @@ impl Feed {
             if self.next > from {
                 waits = self::waits();
             }
-            let wait = waits.next().unwrap_or(SILENCE);
-            let seconds = wait.as_secs_f32();
-            let told = format!("the feed was cut ({cause}); on again in {seconds:.1} s");
-            to.cut(Some(&told)).await?;
-            tokio::time::sleep(wait).await;
+            to.cut(Some(&gone(heard.elapsed(), &cause))).await?;
+            tokio::time::sleep(waits.next().unwrap_or(SILENCE)).await;
         }
     }
 
@@ -203,8 +202,12 @@ impl Feed {
         Ok(())
     }
 
-    /// Each event from the next one on, until the feed ends.
-    async fn follow(&mut self, to: &mut impl Sink) -> Result<std::convert::Infallible, End> {
+    /// Each event from the next one on, until the feed ends; and when the server was last heard.
+    async fn follow(
+        &mut self,
+        to: &mut impl Sink,
+        heard: &mut Instant,
+    ) -> Result<std::convert::Infallible, End> {
         let from = [("from_seq", self.next.to_string())];
         let mut response = self.get("/v1/audit/stream", &self.filters, &from).await?;
         to.cut(None).await.map_err(End::Final)?;
@@ -213,6 +216,7 @@ impl Feed {
             let chunk = tokio::time::timeout(SILENCE, response.chunk()).await;
             let chunk = chunk.map_err(|_| End::Gone("it fell silent".to_owned()))?;
             let chunk = chunk.map_err(|error| End::Gone(wire::chain(&error)))?;
+            *heard = Instant::now();
             let Some(chunk) = chunk else {
                 return Err(End::Gone("the server closed it".to_owned()));
             };
@@ -232,12 +236,26 @@ impl Feed {
     }
 
     fn unreachable(&self, cause: &str) -> Problem {
+        let fix = if cause.contains(crate::tls::NO_TLS) {
+            "write http:// before the address, or name the port that speaks TLS"
+        } else {
+            "look whether that server runs and is reached from here"
+        };
         Problem::new(
             Exit::Unreachable,
             "agentkeys.audit.unreachable",
             format!("{} cannot be read: {cause}", wire::bare(&self.base)),
-            "look whether that server runs and is reached from here",
+            fix,
         )
+    }
+}
+
+/// That nothing is heard of the server, for how long, and the innermost reason.
+fn gone(silent: Duration, cause: &str) -> String {
+    let why = cause.rsplit(": ").next().unwrap_or(cause);
+    match silent.as_secs() {
+        0 => format!("server gone; trying again: {why}"),
+        s => format!("server gone for {s} s; trying again: {why}"),
     }
 }
 
@@ -276,4 +294,23 @@ async fn refused(status: StatusCode, response: Response) -> Problem {
         format!("the server answered {status}: {said}"),
         "use the server's address and a token made by `agentkeys operator token create`",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_gone_is_told_of_once_in_few_words() {
+        let refused = "error sending request: client error (Connect): tcp connect error: \
+                       Connection refused (os error 111)";
+        assert_eq!(
+            gone(Duration::from_millis(12_400), refused),
+            "server gone for 12 s; trying again: Connection refused (os error 111)"
+        );
+        assert_eq!(
+            gone(Duration::ZERO, "it fell silent"),
+            "server gone; trying again: it fell silent"
+        );
+    }
 }

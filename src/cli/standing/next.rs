@@ -1,6 +1,7 @@
 //! What to do next, from how things stand: pure, and told of in a table.
 
 use super::{Facts, Place, Server, Told, Why, bad};
+use crate::cli::args::quoted;
 use crate::finding::Status;
 use crate::folder::Begun;
 use crate::folder::seen::Seen;
@@ -180,15 +181,6 @@ fn wire(steps: &mut Steps, host: &HostState, told: &Told) {
         }
         _ => {}
     }
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-:@+,=".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 #[cfg(test)]
