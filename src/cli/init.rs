@@ -1,6 +1,6 @@
 //! `agentkeys init`: a new data folder.
 
-use super::args::{domain, network, public_url};
+use super::args::{domain, network, public_url, quoted};
 use super::{Ctx, log_to_stderr};
 use crate::config::{self, Config, Flags, PublicHost};
 use crate::demo_set::{self, DemoSet};
@@ -183,10 +183,17 @@ fn report(
         out.note("Let the names lead to this machine and open ports 80 and 443; `agentkeys tls issue --staging` rehearses the certificate.");
     }
     out.note("Without keys/root.key nothing in this folder can be opened; `agentkeys backup` takes it too.");
-    out.next(match (demo, url) {
-        (Some(_), None) => "agentkeys demo cross-rail",
-        (_, Some(_)) => "agentkeys serve",
+    let next = match (demo, url) {
         (None, None) => "agentkeys vendor create NAME --rail xiaozhi",
+        _ => "agentkeys serve",
+    };
+    // The folder that was typed is typed again.
+    let dir = ctx
+        .typed_dir()
+        .map(|dir| quoted(&dir.display().to_string()));
+    out.next(&match dir {
+        Some(dir) => format!("{next} --dir {dir}"),
+        None => next.to_owned(),
     });
     Ok(())
 }

@@ -10,7 +10,9 @@ use crate::problem::{Exit, Problem};
 use crate::publish::listing::{Folder, Kind, Listing, Outcome, check, fault};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use std::mem::take;
 use std::path::{Path, PathBuf};
+use unicode_width::UnicodeWidthStr as _;
 
 /// Write what a marketplace is given of this server, or check it.
 #[derive(Debug, Args)]
@@ -173,6 +175,39 @@ fn absolute(path: &Path) -> Result<PathBuf, Problem> {
     })
 }
 
+/// How long a line of prose is.
+const COLUMNS: usize = 80;
+
+/// A finding, and its fix below it: side by side they are wider than any terminal.
+fn rows(found: &Value, columns: usize) -> Vec<Vec<String>> {
+    let text = |key| operate::text(found, key);
+    let mut lines = broken(text("cause"), columns);
+    if !text("fix").is_empty() {
+        lines.extend(broken(&format!("fix: {}", text("fix")), columns));
+    }
+    let (mut id, mut status) = (text("id").to_owned(), text("status").to_owned());
+    let row = |line| vec![take(&mut id), take(&mut status), line];
+    lines.into_iter().map(row).collect()
+}
+
+/// A text in lines that are broken between words; a word that is too long stands alone.
+fn broken(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.last().map_or(0, |line| line.width());
+        if last > 0 && last.saturating_add(1 + word.width()) > columns {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
+}
+
 /// Why a server listed nothing, and what to do; what lies in the folder is told of all the same.
 fn not_listed(error: AcceptError) -> (String, String) {
     let Problem { cause, fix, .. } = error.into();
@@ -216,9 +251,15 @@ async fn check_folder(ctx: &Ctx, args: &CheckArgs) -> Result<(), Problem> {
     let told: Vec<Value> = found.iter().map(Finding::to_json).collect();
     let answer = json!({"ok": failed == 0, "failed": failed, "warned": warned, "findings": told});
     ctx.out.answer(&answer, || {
-        let keys = ["id", "status", "cause", "fix"];
-        let row = |f: &Value| keys.map(|key| operate::text(f, key).to_owned()).to_vec();
-        ctx.out.table(&keys, told.iter().map(row).collect())
+        // A terminal breaks the lines of its table itself.
+        let columns = if ctx.out.is_terminal() {
+            usize::MAX
+        } else {
+            COLUMNS
+        };
+        let rows = told.iter().flat_map(|found| rows(found, columns)).collect();
+        ctx.out
+            .table(&["id", "status", "cause, and what to do"], rows)
     })?;
     match found.iter().find(|f| f.status == Status::Failed) {
         None => Ok(()),

@@ -380,7 +380,12 @@ fn usage(error: &clap::Error) -> Problem {
     let cause = said.strip_prefix("error: ").unwrap_or(&said);
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         let fix = "look at `--help` of this command";
-        return Problem::new(Exit::Usage, "agentkeys.usage", "more is needed", fix);
+        return Problem::new(
+            Exit::Usage,
+            "agentkeys.usage",
+            "a command or an argument is missing",
+            fix,
+        );
     }
     let (cause, how) = match cause.split_once(": write ") {
         Some((cause, how)) => (cause, Some(format!("write {how}"))),

@@ -534,7 +534,8 @@ fn a_tail_elsewhere_goes_through_a_restart_without_a_gap_or_a_repeat() {
     let told = super::support::text(&secured.stderr);
     assert_eq!(secured.status.code(), Some(8), "{told}");
     assert!(
-        told.contains("this port speaks plain HTTP") && told.contains("write http:// before the address"),
+        told.contains("this port speaks plain HTTP")
+            && told.contains("write http:// before the address"),
         "{told}"
     );
     assert_eq!(code(&["--url", &url]), Some(0));

@@ -2,7 +2,7 @@
 //! that runs, and breaks when that lists something else.
 
 use super::installed::installed;
-use super::support::{House, Server, json_of, run_in, text};
+use super::support::{House, Server, command, json_of, run_in, text};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
@@ -38,6 +38,10 @@ fn every_kind_is_written_without_a_question_and_passes_its_check() {
         assert_eq!(listing(&none, kind, &out, &[])["changed"], json!([]));
         let checked = json_of(&run_in(&none, &["listing", "check", out.to_str().unwrap()]));
         assert_eq!(checked["ok"], true, "{checked}");
+        let plain = command(&none).args(["listing", "check"]).arg(&out).output();
+        let plain = text(&plain.unwrap().stdout);
+        assert!(plain.contains("fix: ") && !plain.contains("FIX"), "{plain}");
+        assert!(plain.lines().all(|l| l.chars().count() <= 120), "{plain}");
     }
     assert!(!none.exists(), "no data folder is needed, and none is made");
 }

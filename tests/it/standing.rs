@@ -55,6 +55,21 @@ fn nothing_there_is_no_error_and_stays_so() {
         plain.contains("no authority in it yet") && plain.contains("\nnext:\n"),
         "{plain}"
     );
+    assert!(plain.lines().all(|l| l.len() <= 80), "{plain}");
+    // A folder with a long name sends the remarks to lines of their own.
+    let deep = temp
+        .path()
+        .join("a folder with a name that takes most of the line");
+    let mut typed = command(temp.path());
+    let typed = typed
+        .args(["--dir", deep.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let typed = text(&typed.stdout);
+    assert!(
+        typed.contains("\n      or see it first: needs no folder\n"),
+        "{typed}"
+    );
     // What was typed is typed again.
     let dir = dir.to_str().unwrap();
     let mut flag = command(temp.path());
@@ -84,7 +99,7 @@ fn looking_writes_nothing_and_leaves_no_row() {
     );
     assert_eq!(said["log"]["sealed"], 0);
     assert_eq!(said["next"][0], "agentkeys serve");
-    let wire = "agentkeys wire xiaozhi ./xiaozhi-server --vendor magiclick --actor O_kevin_001";
+    let wire = "agentkeys wire xiaozhi --dry-run --vendor magiclick --actor O_kevin_001";
     assert_eq!(said["next"][1], wire);
     // The next look sees what was done since, and what is over does not count.
     let tokens = house.ok(&["vendor", "token", "list"]);

@@ -112,19 +112,21 @@ fn ready(steps: &mut Steps, facts: &Facts, seen: &Seen, told: &Told) {
             "looks for what keeps hosts from being served",
         );
     }
+    let public = told.public_url.is_some();
+    if let (true, false, Some(actor)) = (serves, public, &seen.standing.actor) {
+        steps.add(
+            format!("agentkeys watch {}", quoted(actor)),
+            "what its hosts do, as they do it",
+        );
+    }
     steps.add(
         "agentkeys demo cross-rail",
         "two hosts, one authority, proved in a minute",
     );
-    if told.public_url.is_some() {
+    if public {
         steps.add(
             "agentkeys listing volcano-ark --out ./listing",
             "what a marketplace is given",
-        );
-    } else if let (true, Some(actor)) = (serves, &seen.standing.actor) {
-        steps.add(
-            format!("agentkeys watch {}", quoted(actor)),
-            "what its hosts do, as they do it",
         );
     }
 }
@@ -166,17 +168,17 @@ fn wire(steps: &mut Steps, host: &HostState, told: &Told) {
         quoted(&host.vendor),
         quoted(actor)
     );
-    let why = "its tokens were never used";
     match host.rail.as_str() {
         "xiaozhi" => steps.add(
-            format!("agentkeys wire xiaozhi ./xiaozhi-server {who}"),
-            why,
+            // Works without a checkout of it too, and changes nothing.
+            format!("agentkeys wire xiaozhi --dry-run {who}"),
+            "the entry its server needs: its tokens were never used",
         ),
         // Ark reaches nothing without a public address.
         "volcano-ark" if told.public_url.is_some() => {
             steps.add(
                 format!("agentkeys wire volcano-ark ./ark --actor {}", quoted(actor)),
-                why,
+                "its tokens were never used",
             );
         }
         _ => {}

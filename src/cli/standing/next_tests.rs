@@ -131,7 +131,7 @@ const CASES: &[Case] = &[
         &[
             "agentkeys actor grant kevin --vendor magiclick --read travel --write travel",
             "agentkeys doctor",
-            "agentkeys demo cross-rail",
+            "agentkeys watch kevin",
         ],
     ),
     (
@@ -140,7 +140,7 @@ const CASES: &[Case] = &[
         &[
             "agentkeys vendor token create --vendor magiclick --actor kevin",
             "agentkeys doctor",
-            "agentkeys demo cross-rail",
+            "agentkeys watch kevin",
         ],
     ),
     (
@@ -152,8 +152,17 @@ const CASES: &[Case] = &[
         },
         &[
             "agentkeys serve",
-            "agentkeys wire xiaozhi ./xiaozhi-server --vendor magiclick --actor kevin",
+            "agentkeys wire xiaozhi --dry-run --vendor magiclick --actor kevin",
             "agentkeys demo cross-rail",
+        ],
+    ),
+    (
+        "it serves, and no host of the toys has asked",
+        |f| there(f).hosts[0].used = false,
+        &[
+            "agentkeys wire xiaozhi --dry-run --vendor magiclick --actor kevin",
+            "agentkeys doctor",
+            "agentkeys watch kevin",
         ],
     ),
     (
@@ -198,8 +207,8 @@ const CASES: &[Case] = &[
         |_| (),
         &[
             "agentkeys doctor",
-            "agentkeys demo cross-rail",
             "agentkeys watch kevin",
+            "agentkeys demo cross-rail",
         ],
     ),
     (
@@ -239,5 +248,6 @@ fn a_folder_that_was_typed_is_typed_again_but_where_it_means_nothing() {
     facts.why = Why::Flag;
     let next = next(&facts);
     assert_eq!(next[0].command, "agentkeys doctor --dir /data");
-    assert_eq!(next[1].command, "agentkeys demo cross-rail");
+    assert_eq!(next[1].command, "agentkeys watch kevin --dir /data");
+    assert_eq!(next[2].command, "agentkeys demo cross-rail");
 }

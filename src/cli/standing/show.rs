@@ -10,6 +10,9 @@ use crate::problem::Problem;
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr as _;
 
+/// Columns of a small terminal: in a longer line it breaks words.
+const TERMINAL: usize = 80;
+
 /// Says it.
 pub(super) fn show(out: Out, facts: &Facts, next: &[Next]) -> Result<(), Problem> {
     out.answer(&answer(facts, next), || text(out, facts, next))
@@ -126,12 +129,19 @@ fn text(out: Out, facts: &Facts, next: &[Next]) -> Result<(), Problem> {
     }
     out.line("")?;
     out.line("next:")?;
-    let width = next.iter().map(|step| step.command.width()).max();
+    let widest = |of: fn(&Next) -> usize| next.iter().map(of).max().unwrap_or(0);
+    let width = widest(|step| step.command.width());
+    let beside = 2 + width + 3 + widest(|step| step.why.width()) <= TERMINAL;
     for step in next {
-        let pad = " ".repeat(width.unwrap_or(0).saturating_sub(step.command.width()));
         let command = out.paint(&step.command, Tone::Strong);
         let why = out.paint(step.why, Tone::Faint);
-        out.painted(&format!("  {command}{pad}   {why}"))?;
+        if beside {
+            let pad = " ".repeat(width.saturating_sub(step.command.width()));
+            out.painted(&format!("  {command}{pad}   {why}"))?;
+        } else {
+            out.painted(&format!("  {command}"))?;
+            out.painted(&format!("      {why}"))?;
+        }
     }
     Ok(())
 }
@@ -209,14 +219,15 @@ fn certificate(told: &Told, found: Option<&Finding>) -> String {
 }
 
 fn log(there: &Standing, told: Option<&Told>, now_ms: i64) -> String {
+    let events = of(there.events, "event", "events");
     let sealed = match there.signed_ms {
-        None => "not sealed yet".to_owned(),
+        None => format!("{events}, not sealed yet"),
         Some(at) => {
-            let open = there.events.saturating_sub(there.sealed);
             let ago = ago(now_ms.saturating_sub(at));
-            match open {
-                0 => format!("all sealed, {ago}"),
-                open => format!("all but {open} sealed, {ago}"),
+            if there.sealed >= there.events {
+                format!("{events}, all sealed, {ago}")
+            } else {
+                format!("{} of {events} sealed, {ago}", there.sealed)
             }
         }
     };
@@ -227,8 +238,7 @@ fn log(there: &Standing, told: Option<&Told>, now_ms: i64) -> String {
         (Some(AnchorKind::None), None) => "; on no chain".to_owned(),
         (None, None) => String::new(),
     };
-    let events = of(there.events, "event", "events");
-    format!("{events}, {sealed}{chain}")
+    format!("{sealed}{chain}")
 }
 
 /// A length of time in its largest unit.
@@ -239,5 +249,25 @@ fn ago(ms: i64) -> String {
         60..3_600 => format!("{} min ago", s / 60),
         3_600..86_400 => format!("{} h ago", s / 3_600),
         _ => format!("{} days ago", s / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sealed_is_counted_forward() {
+        let log = |sealed| {
+            let there = Standing {
+                events: 10_265,
+                sealed,
+                signed_ms: Some(0),
+                ..Standing::default()
+            };
+            log(&there, None, 2_000)
+        };
+        assert_eq!(log(11), "11 of 10265 events sealed, 2 s ago");
+        assert_eq!(log(10_265), "10265 events, all sealed, 2 s ago");
     }
 }

@@ -81,7 +81,7 @@ pub(super) struct Step {
     zh: String,
     pub(super) link: String,
     /// Who says so.
-    pub(super) source: String,
+    pub(super) source: Both,
     /// When: a day or a month.
     pub(super) seen: String,
 }

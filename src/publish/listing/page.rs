@@ -93,7 +93,7 @@ pub(super) fn checklist(listing: &Listing, facts: &Facts, lang: Lang) -> Result<
             Line::Step(s) => (
                 s.what(lang),
                 s.link.as_str(),
-                s.source.as_str(),
+                s.source.get(lang).as_str(),
                 s.seen.as_str(),
             ),
             Line::Missing(both) => {
@@ -101,7 +101,10 @@ pub(super) fn checklist(listing: &Listing, facts: &Facts, lang: Lang) -> Result<
                 (
                     both.get(lang).as_str(),
                     link,
-                    "AgentKeys, docs/listing.md",
+                    match lang {
+                        Lang::En => "AgentKeys, docs/listing.md",
+                        Lang::Zh => "AgentKeys，docs/listing.md",
+                    },
                     "2026-11-21",
                 )
             }

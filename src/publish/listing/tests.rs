@@ -247,6 +247,12 @@ fn a_language_that_is_missing_is_an_error() {
     assert!(broken > 15);
     let half = facts.replacen(", zh = \"周末我要去哪儿？\"", "", 1);
     assert!(Facts::parse(&half, checklist).is_err());
+    let half = checklist.replacen("，维护者的回复\" }", "\" }", 1);
+    let half = half.replacen(", zh = \"volcengine/mcp-server issue 103\"", "", 1);
+    assert!(
+        Facts::parse(facts, &half).is_err(),
+        "a source in English only"
+    );
     let unused = facts.replacen(
         "[tools.\"agentkeys.cap.mint\"]",
         "[tools.\"agentkeys.other\"]",

@@ -145,7 +145,8 @@ pub(super) fn program(read: &Read) -> Vec<String> {
     }
     let version = env!("CARGO_PKG_VERSION");
     vec![format!(
-        "the tools are not those of this program ({version}), whose hash is {ours}"
+        "the tools are not those of this program ({version}), whose hash is {}",
+        super::short(&ours)
     )]
 }
 

@@ -40,7 +40,7 @@ fn is_json(name: &str) -> bool {
 }
 
 /// The listing as it is written for the words, address and operator that a manifest says.
-fn files(read: &Read) -> Result<Files, String> {
+pub(super) fn files(read: &Read) -> Result<Files, String> {
     let words = |key: &str| read.manifest[key].clone();
     let mut facts = Facts::read().map_err(|flaw| flaw.cause)?;
     facts.short = both(words("short"))?;

@@ -358,6 +358,11 @@ fn operator(read: &Read, facts: &Facts) -> Vec<Finding> {
     keys.into_iter().map(finding).collect()
 }
 
+/// The beginning of a hash, which tells it from another.
+fn short(hash: &str) -> &str {
+    hash.get(..12).unwrap_or(hash)
+}
+
 impl Looked {
     /// Compares the listing with what a server at an address lists.
     pub fn compare(&mut self, url: &str, live: &[Value]) {
@@ -366,7 +371,7 @@ impl Looked {
             .iter()
             .any(|p| fingerprint::of(&service::listed_to(*p)) == got);
         let finding = if got == self.sha256 {
-            Finding::ok("tools.live", format!("{url} lists the same tools: {got}"))
+            Finding::ok("tools.live", format!("{url} lists the same tools"))
         } else if other_spelling
             && self.sha256 == fingerprint::of(&service::listed_to(self.profile))
         {
@@ -378,9 +383,10 @@ impl Looked {
             Finding::new("tools.live", Status::Failed, cause, fix)
         } else {
             let cause = format!(
-                "{url} lists {} tools with hash {got}, and the listing says {}",
+                "{url} lists {} tools with hash {}, and the listing says {}",
                 live.len(),
-                self.sha256
+                short(&got),
+                short(&self.sha256)
             );
             let fix = "make the listing with the version that runs there, or update the server";
             Finding::new("tools.live", Status::Failed, cause, fix)

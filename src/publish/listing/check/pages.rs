@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::super::facts::is_chinese;
+use super::super::facts::{Facts, is_chinese};
 use super::super::page::{debugging, json_blocks, sections};
 use super::super::{Lang, MANIFEST};
-use super::Read;
+use super::{Read, generated};
 use crate::mcp::tools;
 
 /// What `listing.json` says has to be on the pages.
@@ -37,8 +37,49 @@ pub(super) fn words(read: &Read) -> Vec<String> {
 /// Prose of at least so many letters in English has to be Chinese in the other page.
 const PROSE: usize = 20;
 
-/// Both pages have the same sections, each in its language.
+/// Both pages have the marketplace's sections in its order, each in its language.
 pub(super) fn languages(read: &Read) -> Vec<String> {
+    let complaints = headings(read);
+    if !complaints.is_empty() {
+        return complaints;
+    }
+    proses(read)
+}
+
+/// The headings of the marketplace, as the program writes them.
+fn headings(read: &Read) -> Vec<String> {
+    // What cannot be written is told of by `generated`.
+    let Ok(files) = generated::files(read) else {
+        return Vec::new();
+    };
+    let mut complaints = Vec::new();
+    for page in Lang::BOTH.map(|lang| lang.file("README")) {
+        let heads = |text: &str| -> Vec<(usize, String)> {
+            let all = sections(text).into_iter();
+            all.map(|s| (s.level, s.heading)).collect()
+        };
+        let there = heads(read.text(&page));
+        let wanted = heads(files.text(&page).unwrap_or_default());
+        let differs = wanted.iter().zip(&there).find(|(w, t)| w != t);
+        let more = there.get(wanted.len()).map(|(_, extra)| extra);
+        match (differs, wanted.get(there.len()), more) {
+            (Some(((_, wanted), (_, there))), ..) => complaints.push(format!(
+                "{page} has the section {there:?} where {wanted:?} belongs"
+            )),
+            (None, Some((_, missing)), _) => {
+                complaints.push(format!("{page} lacks the section {missing:?}"));
+            }
+            (None, None, Some(extra)) => complaints.push(format!(
+                "{page} has the section {extra:?}, which does not belong there"
+            )),
+            (None, None, None) => {}
+        }
+    }
+    complaints
+}
+
+/// What is said in both pages' sections.
+fn proses(read: &Read) -> Vec<String> {
     let [en, zh] = Lang::BOTH.map(|lang| sections(read.text(&lang.file("README"))));
     let levels = |page: &[super::super::page::Section]| -> Vec<usize> {
         page.iter().map(|s| s.level).collect()
@@ -80,9 +121,11 @@ pub(super) fn languages(read: &Read) -> Vec<String> {
     complaints
 }
 
-/// Every tool stands on both pages: by name, as preview if it is one, and with what is listed of it.
+/// Every tool stands on both pages: by name, as preview if it is one, with what is listed of it and a
+/// sentence that calls it.
 pub(super) fn tools(read: &Read) -> Vec<String> {
     let mut complaints = Vec::new();
+    let facts = Facts::read().ok();
     for lang in Lang::BOTH {
         let page = lang.file("README");
         let text = read.text(&page);
@@ -104,6 +147,15 @@ pub(super) fn tools(read: &Read) -> Vec<String> {
             };
             if !shown {
                 complaints.push(format!("{page} does not show {name} as it is listed"));
+            }
+            let calls = |facts: &Facts| {
+                let usage = facts.usage(tools::find(name)?).ok()?;
+                Some(text.contains(usage.prompt.get(lang).as_str()))
+            };
+            if facts.as_ref().and_then(calls) == Some(false) {
+                complaints.push(format!(
+                    "{page} does not have the sentence that makes a model call {name}"
+                ));
             }
             let preview = tools::find(name).is_some_and(|t| t.preview);
             let word = match lang {

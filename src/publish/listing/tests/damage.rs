@@ -97,6 +97,7 @@ pub(super) fn all() -> Vec<(Kind, &'static str, Damage)> {
     let mut all = folder();
     all.extend(pictures_and_secrets());
     all.extend(pages());
+    all.extend(reworded());
     all.extend(registry());
     all.extend(machines());
     all.extend(others());
@@ -315,6 +316,27 @@ fn pages() -> Vec<(Kind, &'static str, Damage)> {
             McpRegistry,
             "placeholders",
             Set(SERVER, "/title", "\"AgentKeys at your-domain\""),
+        ),
+    ]
+}
+
+/// What somebody wrote where the marketplace or the program has its own words.
+fn reworded() -> Vec<(Kind, &'static str, Damage)> {
+    vec![
+        (
+            VolcanoArk,
+            "languages",
+            Replaced(ZH, "## 版本信息", "## Something else"),
+        ),
+        (
+            McpSo,
+            "languages",
+            Replaced(EN, "\n## ", "\n## More\n\nmore\n\n## "),
+        ),
+        (
+            McpSo,
+            "tools.pages",
+            Replaced(ZH, "帮我点 600 元的火锅", "帮我点火锅"),
         ),
     ]
 }
