@@ -268,6 +268,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn rows_are_compared_in_plain_words() {
+        let said = |id| caption(Lang::En, id);
+        let same = "both hosts' rows have the same actor_omni";
+        assert_eq!(said("audit.same_actor_omni"), same);
+        let tag = "the same content: the tags are equal, and a tag does not reveal it";
+        assert_eq!(said("audit.same_content_tag"), tag);
+        assert_eq!(word(Lang::Zh, Word::ActTwo), "第二幕 确定性拒绝");
+        assert_eq!(word(Lang::Zh, Word::ActThree), "第三幕 即时撤权");
+    }
+
     /// As the screen, the listing and the pages call it.
     #[test]
     fn a_capability_has_one_name_in_chinese() {

@@ -21,9 +21,9 @@ use unicode_width::UnicodeWidthStr as _;
   agentkeys listing volcano-ark --out ./listing
   agentkeys listing mcp-registry --url https://mcp.example.com/mcp --out ./registry
   agentkeys listing check ./listing",
-    after_help = "It reads [server] public_url and [listing] of agentkeys.toml. It asks nothing before it writes into a
-new folder or one of its own; what differs is shown. CHECKLIST.md says what to do with the files, in
-order. Nothing is sent anywhere."
+    after_help = "It reads [server] public_url and [listing] of agentkeys.toml. It asks nothing before it writes
+into a new folder or one of its own; what differs is shown. CHECKLIST.md says what to do with the
+files, in order. Nothing is sent anywhere."
 )]
 pub struct ListingCmd {
     /// For which marketplace.

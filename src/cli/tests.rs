@@ -43,6 +43,13 @@ fn every_command_has_examples_an_about_and_json() {
                 argument.get_id()
             );
         }
+        // Prose in lines of its own: longer ones are broken once more, wherever that is.
+        let after = command.get_after_help().map(ToString::to_string);
+        let after = after.unwrap_or_default();
+        if after.lines().count() > 1 {
+            let long = after.lines().find(|l| l.len() > 100);
+            assert_eq!(long, None, "{path}");
+        }
         let help = command.clone().render_help().to_string();
         assert!(help.starts_with("Examples:\n"), "{path}: {help}");
     });

@@ -273,3 +273,17 @@ fn a_run_killed_anywhere_is_gone_on_with() {
     }
     assert!(between > 0, "no kill hit between the founding and the end");
 }
+
+#[test]
+fn what_comes_next_is_done_in_the_folder_just_made() {
+    let (temp, dir) = fresh();
+    let dir = dir.to_str().unwrap();
+    let mut made = command(temp.path());
+    let made = made
+        .args(["init", "--demo", "--dir", dir])
+        .output()
+        .unwrap();
+    let told = text(&made.stderr);
+    let next = format!("next: agentkeys serve --dir {dir}\n");
+    assert!(told.ends_with(&next), "{told}");
+}
