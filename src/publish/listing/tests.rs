@@ -51,6 +51,17 @@ fn edit(dir: &Path, name: &str, from: &str, to: &str) {
 }
 
 #[test]
+fn a_checklist_names_its_sources_in_its_own_language() {
+    let listing = Listing::of(Kind::VolcanoArk, &config(WHOLE));
+    let files = listing.files().unwrap();
+    let [en, zh] = ["CHECKLIST.md", "CHECKLIST_zh.md"].map(|name| files.text(name).unwrap());
+    let maintainer = ["answer of a maintainer", "维护者的回复"];
+    assert_eq!(maintainer.map(|words| en.contains(words)), [true, false]);
+    assert_eq!(maintainer.map(|words| zh.contains(words)), [false, true]);
+    assert!(!en.contains("own brief"), "nobody else has read it");
+}
+
+#[test]
 fn a_fresh_listing_passes_and_asks_for_what_the_operator_has_not_told() {
     for kind in Kind::ALL {
         let whole = written(kind, WHOLE);
