@@ -24,6 +24,14 @@ impl Lang {
         }
     }
 
+    /// What stands between a word and what it is about.
+    pub const fn colon(self) -> &'static str {
+        match self {
+            Self::En => ": ",
+            Self::Zh => "\u{ff1a}",
+        }
+    }
+
     /// The language that this process's environment asks for.
     pub fn of_environment() -> Self {
         Self::of(|name| std::env::var(name).ok())

@@ -196,7 +196,7 @@ impl App {
                 self.toast(&words);
             }
             News::Written(Err(why)) => {
-                let words = format!("{}: {why}", self.say(Word::NotExported));
+                let words = format!("{}{}{why}", self.say(Word::NotExported), self.lang.colon());
                 self.toast(&words);
             }
         }
@@ -499,7 +499,7 @@ impl App {
             Action::Export => self.export(),
             Action::Copy => {
                 let id = self.under_cursor()?.event_id()?;
-                let words = format!("{}: {id}", self.say(Word::Copied));
+                let words = format!("{}{}{id}", self.say(Word::Copied), self.lang.colon());
                 self.toast(&words);
                 Some(Effect::Copy(id))
             }

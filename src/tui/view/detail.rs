@@ -202,11 +202,21 @@ fn proof(app: &App) -> Fact {
             (words, theme.good)
         }
         Some(Proof::Unknown(why)) => {
-            let words = format!("{}: {}", app.say(Word::NoProof), clean_to(why, 120));
+            let words = format!(
+                "{}{}{}",
+                app.say(Word::NoProof),
+                app.lang.colon(),
+                clean_to(why, 120)
+            );
             (words, theme.warn)
         }
         Some(Proof::Fails(why)) => {
-            let words = format!("✗ {}: {}", app.say(Word::NotProved), clean_to(why, 120));
+            let words = format!(
+                "✗ {}{}{}",
+                app.say(Word::NotProved),
+                app.lang.colon(),
+                clean_to(why, 120)
+            );
             (words, theme.bad)
         }
     };

@@ -60,7 +60,7 @@ fn state(app: &App, width: u16) -> Line<'static> {
     spans.push(Span::raw("   "));
     match &app.cut {
         Some(why) => {
-            let words = format!("{}: {why}", app.say(Word::Cut));
+            let words = format!("{}{}{why}", app.say(Word::Cut), app.lang.colon());
             spans.push(Span::styled(fit(&words, room), theme.bad));
         }
         None => spans.push(Span::raw(log(app, room))),

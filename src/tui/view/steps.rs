@@ -141,8 +141,9 @@ fn caption(app: &App, play: &Play, width: usize) -> Line<'static> {
     if let Some(failed) = play.failed() {
         let (expected, got) = failed.told.clone().unwrap_or_default();
         let words = format!(
-            "{}: {} {}, {} {}",
+            "{}{}{} {}, {} {}",
             failed.id,
+            app.lang.colon(),
             app.say(Word::Expected),
             clean_to(&expected, 200),
             app.say(Word::Got),
@@ -159,7 +160,12 @@ fn caption(app: &App, play: &Play, width: usize) -> Line<'static> {
         Some(step) => step.caption.clone(),
         // Nothing is driven: whoever has the device is told what to do with it.
         None => find(Mark::Due).map_or_else(String::new, |step| {
-            format!("{}: {}", app.say(Word::NextStep), step.caption)
+            format!(
+                "{}{}{}",
+                app.say(Word::NextStep),
+                app.lang.colon(),
+                step.caption
+            )
         }),
     };
     Line::styled(format!(" {}", fit(&words, room)), theme.strong)
