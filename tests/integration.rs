@@ -35,6 +35,7 @@ mod it {
     mod hosts;
     mod init;
     mod inspector;
+    mod kits;
     mod listing;
     mod log_tamper;
     mod memory;

@@ -32,16 +32,16 @@ impl Trust {
         let Some(path) = path else {
             return Ok(Self::default());
         };
-        let pem = std::fs::read(path).map_err(|e| AcceptError::input(path, e))?;
-        let certs =
-            reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| AcceptError::input(path, e))?;
+        let unread = |cause: &dyn std::fmt::Display| AcceptError::input_with(path, cause, FIX_PEM);
+        let pem = std::fs::read(path).map_err(|e| unread(&e))?;
+        let certs = reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| unread(&e))?;
         if certs.is_empty() {
-            return Err(AcceptError::input(path, "holds no PEM certificate"));
+            return Err(unread(&"holds no PEM certificate"));
         }
         let der: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         Ok(Self {
             certificates: certs,
-            der: der.map_err(|e| AcceptError::input(path, e))?,
+            der: der.map_err(|e| unread(&e))?,
         })
     }
 
@@ -50,6 +50,10 @@ impl Trust {
         &self.der
     }
 }
+
+const FIX_PEM: &str = "give --ca-file a file with certificates in PEM";
+const FIX_SCHEME: &str = "write http:// or https:// before it";
+const FIX_ADDRESS: &str = "give an address such as https://mcp.example.com";
 
 /// Headers of one request, in order; a name may come twice.
 pub(super) type Headers = Vec<(&'static str, HeaderValue)>;
@@ -101,13 +105,22 @@ impl Reply {
 /// A server's address, which reports name.
 pub fn address(url: &str) -> Result<Url, AcceptError> {
     let what = Path::new("--url");
-    let parsed = Url::parse(url).map_err(|e| AcceptError::input(what, e))?;
-    if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
-        return Err(AcceptError::input(what, "is not an http(s) address"));
+    let wrong = |cause: &dyn std::fmt::Display, fix| AcceptError::input_with(what, cause, fix);
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+    if !scheme.is_some_and(|s| {
+        ["http", "https"]
+            .iter()
+            .any(|own| s.eq_ignore_ascii_case(own))
+    }) {
+        return Err(wrong(
+            &"does not begin with http:// or https://",
+            FIX_SCHEME,
+        ));
     }
+    let parsed = Url::parse(url).map_err(|e| wrong(&e, FIX_ADDRESS))?;
     if !parsed.username().is_empty() || parsed.password().is_some() {
         let cause = "has a user or a password in it, which every report would tell";
-        return Err(AcceptError::input(what, cause));
+        return Err(wrong(&cause, "leave user and password out"));
     }
     Ok(parsed)
 }
@@ -175,6 +188,14 @@ impl Client {
             return Err(AcceptError::Stranger(who_answers(live, &client.base)));
         }
         Ok(client)
+    }
+
+    /// Whether this is the port of the operator's tools: it says whether it is ready, and has nothing
+    /// that hosts call.
+    pub async fn is_operators(&self) -> Result<bool, AcceptError> {
+        let none = Headers::new();
+        let has = async |path| Ok::<_, AcceptError>(self.get(path, &none).await?.status != 404);
+        Ok(!has("/.well-known/jwks.json").await? && has("/readyz").await?)
     }
 
     /// The server's address, without `/mcp`.

@@ -16,6 +16,8 @@ pub enum AcceptError {
         what: String,
         /// Why not.
         cause: String,
+        /// What to do about it.
+        fix: &'static str,
     },
     /// A secret would go to an address in the clear.
     #[error("{what} would travel unencrypted to the address after {flag}")]
@@ -28,6 +30,17 @@ pub enum AcceptError {
     /// Whoever answers is not the server that the tokens are for; it was sent none.
     #[error("{0}; it was sent no token")]
     Stranger(String),
+    /// Whoever answers takes none of the kit's tokens.
+    #[error("{url} does not take this kit's tokens: {cause}")]
+    KitUnknown {
+        /// Who was asked.
+        url: String,
+        /// Its words.
+        cause: String,
+    },
+    /// The operator's own tools connect there, and hosts do not.
+    #[error("the operator's port of the server answers at {0}, and hosts call another")]
+    OperatorPort(String),
     /// The server gave no answer.
     #[error("{url} cannot be reached: {cause}")]
     Unreachable {
@@ -77,10 +90,24 @@ pub enum AcceptError {
 
 impl AcceptError {
     pub(super) fn input(what: &Path, cause: impl std::fmt::Display) -> Self {
+        Self::input_with(what, cause, "correct what is named here, or name another")
+    }
+
+    pub(super) fn input_with(
+        what: &Path,
+        cause: impl std::fmt::Display,
+        fix: &'static str,
+    ) -> Self {
         Self::Input {
             what: what.display().to_string(),
             cause: cause.to_string(),
+            fix,
         }
+    }
+
+    /// Whether no suite that speaks for a kit gets any further.
+    pub const fn ends_every_suite(&self) -> bool {
+        matches!(self, Self::KitUnknown { .. } | Self::OperatorPort(_))
     }
 
     /// An error as soon as a run is to end.
@@ -102,10 +129,18 @@ impl AcceptError {
 impl From<AcceptError> for Problem {
     fn from(error: AcceptError) -> Self {
         let (exit, code, fix) = match &error {
-            AcceptError::Input { .. } => (
+            AcceptError::Input { fix, .. } => {
+                (Exit::Config, "agentkeys.accept.input_invalid", *fix)
+            }
+            AcceptError::KitUnknown { .. } => (
                 Exit::Config,
-                "agentkeys.accept.input_invalid",
-                "name a folder made by `agentkeys accept kit --out DIR`, and a URL such as http://127.0.0.1:8088",
+                "agentkeys.accept.kit_unknown",
+                "make one in the data folder of that server, `agentkeys accept kit --out DIR`: this one was made in another, is over after its 24 hours, or was removed",
+            ),
+            AcceptError::OperatorPort(_) => (
+                Exit::Config,
+                "agentkeys.accept.operator_port",
+                "give the address that hosts call: `[server] listen`, by default http://127.0.0.1:8088",
             ),
             AcceptError::Plaintext { .. } => (
                 Exit::Config,

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::AcceptError;
 use super::client::{Client, Headers, value};
 use crate::secret::Secret;
+use crate::text::clean_to;
 
 const WHERE: &str = "GET /v1/audit/events";
 
@@ -148,6 +149,13 @@ impl<'a> Log<'a> {
             Some(Value::Array(events)) if reply.status == 200 => {
                 Ok((events.into_iter().map(Event).collect(), body.len()))
             }
+            _ if reply.status == 401 => Err(AcceptError::KitUnknown {
+                url: self.client.base().to_owned(),
+                cause: match reply.text("/error/message") {
+                    Some(said) => clean_to(said, 300),
+                    None => reply.told(),
+                },
+            }),
             _ => Err(AcceptError::protocol(WHERE, reply.told())),
         }
     }

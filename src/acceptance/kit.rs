@@ -17,6 +17,8 @@ pub use make::{make, remove};
 
 const FILE: &str = "kit.json";
 const FORMAT: u32 = 4;
+const FIX_FOLDER: &str = "name a folder made by `agentkeys accept kit --out DIR`";
+const FIX_KIT: &str = "make a new kit: `agentkeys accept kit --out DIR`";
 
 /// A kit as it lies in its folder, with its tokens read.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -264,7 +266,8 @@ impl Kit {
         });
         held.ok_or_else(|| AcceptError::Input {
             what: FILE.to_owned(),
-            cause: "lacks a token that this suite needs; make a new kit".to_owned(),
+            cause: "lacks a token that this suite needs".to_owned(),
+            fix: FIX_KIT,
         })
     }
 
@@ -278,48 +281,64 @@ impl Kit {
 
     /// What a kit is, without a secret.
     pub fn to_json(&self, dir: &Path) -> serde_json::Value {
+        let actors = self.named();
+        let actors =
+            actors.map(|a| serde_json::json!({"alias": a.alias, "actor_omni": a.actor_omni}));
+        serde_json::json!({
+            "dir": dir.display().to_string(), "id": self.id, "actors": actors,
+            "vendors": self.vendors(), "devices": self.devices.len(), "tokens": self.tokens.len(),
+        })
+    }
+
+    fn named(&self) -> [&Named; 4] {
         let actors = &self.actors;
-        let actors = [
+        [
             &actors.main,
             &actors.first_only,
             &actors.second_only,
             &actors.unbound,
-        ];
-        let actors =
-            actors.map(|a| serde_json::json!({"alias": a.alias, "actor_omni": a.actor_omni}));
-        let vendors = &self.vendors;
-        let vendors = [&vendors.first, &vendors.second, &vendors.plain];
-        serde_json::json!({
-            "dir": dir.display().to_string(), "id": self.id, "actors": actors, "vendors": vendors,
-            "tokens": self.tokens.len(),
-        })
+        ]
     }
 
-    /// Whether a row's vendor is one of this kit's.
-    pub(super) fn owns(&self, vendor: &str) -> bool {
+    fn vendors(&self) -> [&VendorRef; 3] {
         [
             &self.vendors.first,
             &self.vendors.second,
             &self.vendors.plain,
         ]
-        .iter()
-        .any(|v| v.vendor == vendor)
+    }
+
+    /// How many actors it has, each device's included, and how many vendors: names that stay in the
+    /// lists of the authority when it is taken back.
+    pub fn names(&self) -> (usize, usize) {
+        (
+            self.named().len() + self.devices.len(),
+            self.vendors().len(),
+        )
+    }
+
+    /// Whether a row's vendor is one of this kit's.
+    pub(super) fn owns(&self, vendor: &str) -> bool {
+        self.vendors().iter().any(|v| v.vendor == vendor)
     }
 }
 
 /// Reads a kit from its folder.
 pub fn load(dir: &Path) -> Result<Kit, AcceptError> {
     let path = dir.join(FILE);
-    let bytes = std::fs::read(&path).map_err(|e| AcceptError::input(&path, e))?;
-    let mut kit: Kit = serde_json::from_slice(&bytes).map_err(|e| AcceptError::input(&path, e))?;
+    let wrong = |path: &Path, cause: &dyn std::fmt::Display| {
+        AcceptError::input_with(path, cause, FIX_FOLDER)
+    };
+    let bytes = std::fs::read(&path).map_err(|e| wrong(&path, &e))?;
+    let mut kit: Kit = serde_json::from_slice(&bytes).map_err(|e| wrong(&path, &e))?;
     if kit.format != FORMAT {
         let cause = format!("is of format {}, this program knows {FORMAT}", kit.format);
-        return Err(AcceptError::input(&path, cause));
+        return Err(AcceptError::input_with(&path, cause, FIX_KIT));
     }
     for token in &kit.tokens {
         let path = token_path(dir, &token.file)?;
         let text = private_file_itself(&path)
-            .map_err(|p| AcceptError::input(&path, format!("{}; {}", p.cause, p.fix)))?;
+            .map_err(|p| wrong(&path, &format!("{}; {}", p.cause, p.fix)))?;
         let text = Secret::new(text.expose().trim().to_owned());
         kit.secrets.insert(token.file.clone(), text);
     }
@@ -332,10 +351,8 @@ fn token_path(dir: &Path, file: &str) -> Result<PathBuf, AcceptError> {
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     if !plain || file.starts_with('.') {
-        return Err(AcceptError::input(
-            &dir.join(FILE),
-            "names a file outside its folder",
-        ));
+        let cause = "names a file outside its folder";
+        return Err(AcceptError::input_with(&dir.join(FILE), cause, FIX_KIT));
     }
     Ok(dir.join(file))
 }

@@ -138,38 +138,62 @@ impl Report {
         })
     }
 
-    /// Exit 6 with the first check that keeps the suite from passing.
+    /// Whether all of it was skipped with leave: it shows nothing, and fails nothing.
+    fn left_out(&self) -> bool {
+        !self.checks.is_empty() && self.counts().0 == 0 && self.blocking().next().is_none()
+    }
+
+    /// Exit 6 with the first check that keeps the suite from passing. Alone, leave to skip helps no
+    /// suite of which nothing else is seen.
     pub fn verdict(&self) -> Result<(), Problem> {
         if self.passed() {
             return Ok(());
         }
-        let all = self.blocking().count();
-        let (cause, fix) = match self.blocking().next() {
-            Some(check) if check.status == Status::Skipped => (
-                format!("{}: `{}` was skipped: {}", self.suite, check.id, check.got),
-                format!(
-                    "{}, or allow it with `--allow-skip {}`",
-                    check.fix, check.id
-                ),
-            ),
-            Some(check) => (
-                format!(
-                    "{}: `{}` failed ({all} in all): expected {}, got {}",
-                    self.suite, check.id, check.expected, check.got
-                ),
-                check.fix.clone(),
-            ),
-            None => (
-                format!("{}: no check ran, so nothing is shown", self.suite),
-                "give the suite what it needs: `--kit DIR` and a server that answers".to_owned(),
-            ),
+        let (passed, failed, _) = self.counts();
+        let blocked = match (passed, failed) {
+            (0, 0) => None,
+            _ => self.blocked(),
         };
-        Err(Problem::new(
-            Exit::Acceptance,
-            "agentkeys.accept.failed",
-            cause,
-            fix,
-        ))
+        Err(blocked.unwrap_or_else(|| self.nothing()))
+    }
+
+    /// What the first check says that keeps the suite from passing, among others.
+    fn blocked(&self) -> Option<Problem> {
+        let check = self.blocking().next()?;
+        let (suite, id) = (self.suite, &check.id);
+        Some(if check.status == Status::Skipped {
+            let fix = format!("{}, or allow it with `--allow-skip {id}`", check.fix);
+            unpassed(format!("{suite}: `{id}` was skipped: {}", check.got), fix)
+        } else {
+            let all = self.blocking().count();
+            let cause = format!(
+                "{suite}: `{id}` failed ({all} in all): expected {}, got {}",
+                check.expected, check.got
+            );
+            unpassed(cause, check.fix.clone())
+        })
+    }
+
+    fn nothing(&self) -> Problem {
+        let suite = self.suite;
+        let Some(check) = self.checks.first() else {
+            return unpassed(
+                format!("{suite}: no check ran, so nothing is shown"),
+                "give the suite what it needs: `--kit DIR` and a server that answers".to_owned(),
+            );
+        };
+        let own = format!("{suite}/");
+        let id = check.id.strip_prefix(&own).unwrap_or(&check.id);
+        unpassed(
+            format!(
+                "{suite}: all of it was skipped, so nothing is shown: {}",
+                check.got
+            ),
+            format!(
+                "{}; `accept all` goes without this suite with `--allow-skip {own}{id}`",
+                check.fix
+            ),
+        )
     }
 
     /// The shape that scripts rely on: `docs/accept.schema.json`.
@@ -228,7 +252,7 @@ impl Report {
     }
 
     fn sum(&self, paint: Painter<'_>) -> String {
-        summed(self.passed(), self.counts(), paint)
+        summed(ended(self.passed()), self.counts(), paint)
     }
 
     /// Passed checks by the part of their id before the first `/`, in the order they ran.
@@ -249,13 +273,27 @@ impl Report {
     }
 }
 
-/// The last line of a report.
-fn summed(passed: bool, counts: (usize, usize, usize), paint: Painter<'_>) -> String {
-    let word = if passed {
-        paint("passed", Status::Passed)
+const fn ended(passed: bool) -> Status {
+    if passed {
+        Status::Passed
     } else {
-        paint("FAILED", Status::Failed)
+        Status::Failed
+    }
+}
+
+fn unpassed(cause: String, fix: String) -> Problem {
+    let exit = Exit::Acceptance;
+    Problem::new(exit, "agentkeys.accept.failed", cause, fix)
+}
+
+/// The last line of a report.
+fn summed(ended: Status, counts: (usize, usize, usize), paint: Painter<'_>) -> String {
+    let word = match ended {
+        Status::Passed => "passed",
+        Status::Failed => "FAILED",
+        Status::Skipped => "skipped",
     };
+    let word = paint(word, ended);
     let (passed, failed, skipped) = counts;
     format!("{word}: {passed} passed, {failed} failed, {skipped} skipped")
 }
@@ -304,6 +342,15 @@ mod tests {
         skipping.verdict().unwrap();
         skipping.checks.remove(0);
         assert!(!skipping.passed(), "only skips show nothing");
+        // Leave would not help, so it is not what to do; where it does, is told.
+        for leave in [&["b".to_owned()][..], &[]] {
+            skipping.allow_skips(leave);
+            let problem = skipping.verdict().unwrap_err();
+            assert!(problem.cause.contains("no key"), "{problem:?}");
+            let told =
+                "get a key; `accept all` goes without this suite with `--allow-skip tools/b`";
+            assert_eq!(problem.fix, told);
+        }
     }
 
     #[test]

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::client::Client;
 use super::cross_rail::Ark;
+use super::events::Log;
 use super::kit::Kit;
 use super::play::{Against, Audience, Progress};
 use super::report::{Check, Report};
@@ -70,6 +72,8 @@ impl std::fmt::Debug for Suite {
         f.write_str(self.name)
     }
 }
+
+const FIX_KIT: &str = "make one with `agentkeys accept kit --out DIR` and pass it with `--kit DIR`";
 
 /// No suite takes longer with a server that answers: the longest has some thousand calls.
 const LONGEST: Duration = Duration::from_hours(1);
@@ -152,6 +156,18 @@ pub const SUITES: [Suite; 6] = [
     },
 ];
 
+/// The ids of checks that may be skipped, as one suite of this name shows them or, for any other
+/// name, as all of them together do.
+pub fn may_skip(name: &str) -> Vec<String> {
+    let kit = SUITES.iter().filter(|s| s.needs_kit);
+    let together = kit.map(|s| format!("{0}/{0}.kit", s.name));
+    let alone = named(name).filter(|s| s.needs_kit);
+    let tls = tls::MAY_SKIP.iter().map(|id| (*id).to_owned());
+    tls.chain(together)
+        .chain(alone.map(|s| format!("{}.kit", s.name)))
+        .collect()
+}
+
 /// The suite of this name.
 pub fn named(name: &str) -> Option<&'static Suite> {
     SUITES.iter().find(|s| s.name == name)
@@ -202,7 +218,8 @@ impl Suite {
 impl<'a> Setup<'a> {
     fn kit(&self) -> Result<&'a Kit, AcceptError> {
         self.kit.ok_or_else(|| {
-            AcceptError::input(Path::new("--kit"), "this suite has nobody to speak for")
+            let cause = "this suite has nobody to speak for";
+            AcceptError::input_with(Path::new("--kit"), cause, FIX_KIT)
         })
     }
 
@@ -212,6 +229,29 @@ impl<'a> Setup<'a> {
             kit: self.kit()?,
             ca_file: self.ca_file,
         })
+    }
+
+    /// Whether whoever answers is one whom hosts call, and knows the kit: an error, where every suite
+    /// would tell it in other words, and each with all its checks. Nothing without a kit.
+    pub async fn admitted(&self, watch: &Watch<'_>) -> Result<(), AcceptError> {
+        let Some(kit) = self.kit else {
+            return Ok(());
+        };
+        let looks = async {
+            let client = Client::new(self.url, self.trust, kit.authority()).await?;
+            if client.is_operators().await? {
+                return Err(AcceptError::OperatorPort(client.base().to_owned()));
+            }
+            match Log::at_end(&client, kit.auditor()?).await {
+                Err(unknown @ AcceptError::KitUnknown { .. }) => Err(unknown),
+                // What else is amiss with the log, suites tell that need it.
+                _ => Ok(()),
+            }
+        };
+        tokio::select! {
+            looked = looks => looked,
+            () = watch.stop.cancelled() => Err(AcceptError::Interrupted),
+        }
     }
 
     /// How far away the server is; what cannot be measured is told by whom it keeps from it.
@@ -253,7 +293,7 @@ fn without_kit(name: &'static str, url: &str) -> Report {
     report.checks.push(Check::skipped(
         format!("{name}.kit"),
         "no kit was given, so there are no credentials to try",
-        "make one with `agentkeys accept kit --out DIR` and pass it with `--kit DIR`",
+        FIX_KIT,
     ));
     report
 }

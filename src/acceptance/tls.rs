@@ -26,6 +26,10 @@ use speak::{Peer, STEP};
 pub const SUITE: &str = "tls";
 /// Where plain HTTP is.
 pub const HTTP_PORT: u16 = 80;
+/// Its checks that are skipped where what they look at is not there.
+pub const MAY_SKIP: [&str; 4] = [HTTPS, ADDRESSES, plain::HEALTHZ, plain::WITH_TOKEN];
+const HTTPS: &str = "tls/https";
+const ADDRESSES: &str = "tls/addresses";
 /// Half a year, from which on browsers' lists take a name.
 const HSTS_S: u64 = 15_768_000;
 
@@ -64,7 +68,7 @@ pub async fn run(
         cause,
     };
     let found = resolved(&parsed).await.map_err(lost)?;
-    let https = Check::of(format!("{SUITE}/https"), true, "https://", "https://", "");
+    let https = Check::of(HTTPS, true, "https://", "https://", "");
     report.checks.push(https);
     let (reached, addresses) = reach(&found).await.map_err(lost)?;
     report.checks.push(addresses);
@@ -141,7 +145,7 @@ fn worst(looked: Vec<(SocketAddr, Vec<Check>)>) -> Vec<Check> {
 
 /// On this machine nobody listens in, and an operator may say so with `--allow-skip`.
 fn not_https(url: &Url) -> Check {
-    let id = format!("{SUITE}/https");
+    let id = HTTPS;
     let here = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     let fix =
         "give the https:// address that hosts use; `agentkeys deploy` and `agentkeys tls` make one";
@@ -183,7 +187,7 @@ async fn reach(found: &[SocketAddr]) -> Result<(Vec<SocketAddr>, Check), String>
         why.resize_with(why.len().max(1), || "it has no address".to_owned());
         return Err(why.join(", "));
     }
-    let id = format!("{SUITE}/addresses");
+    let id = ADDRESSES;
     let check = if closed.is_empty() && !no_way.is_empty() {
         Check::skipped(id, &no_way.join(", "), FIX_NO_WAY)
     } else {
@@ -218,11 +222,6 @@ impl Suite<'_> {
         let got = amiss.unwrap_or_else(|| expected.to_owned());
         let id = format!("{SUITE}/{id}");
         self.checks.push(Check::of(id, holds, expected, &got, fix));
-    }
-
-    fn skip(&mut self, id: &str, why: &str, fix: &str) {
-        self.checks
-            .push(Check::skipped(format!("{SUITE}/{id}"), why, fix));
     }
 
     /// A chain that a careful host takes, for this name, and for some time to come.

@@ -91,7 +91,10 @@ impl Suite<'_> {
         progress: &(dyn Fn(&str) + Sync),
     ) -> Result<usize, AcceptError> {
         for from in [From::Plain, From::First, From::Second] {
-            progress(&format!("the list as {from:?} gets it"));
+            progress(&format!(
+                "tools/list as {} gets it",
+                from.profile().as_str()
+            ));
             self.lists(from).await?;
         }
         // An accepted list leaves no row, and neither does a hello.
@@ -100,7 +103,7 @@ impl Suite<'_> {
         let cases = cases::all(self.kit);
         for case in &cases {
             AcceptError::going_on(self.stop)?;
-            progress(&format!("{} ({:?})", case.id, case.from));
+            progress(&format!("{} ({})", case.id, case.from.profile().as_str()));
             self.case(case).await?;
         }
         let fresh = log.fresh().await?;

@@ -2,24 +2,28 @@
 
 mod file;
 mod flags;
+mod kit;
 mod spinner;
 
 use super::Ctx;
+use super::near::did_you_mean;
 use super::out::Tone;
 use crate::acceptance::cross_rail::{self, Ark};
-use crate::acceptance::kit;
+use crate::acceptance::kit::load;
 use crate::acceptance::report::whole::{ALL, Ended, Whole};
 use crate::acceptance::report::{Report, Status, junit};
 use crate::acceptance::suites::{self, SUITES, Setup, Suite, Watch};
-use crate::acceptance::{Trust, address, handshake, negative_auth, three_acts, tls, tools};
+use crate::acceptance::{
+    AcceptError, Trust, address, handshake, negative_auth, three_acts, tls, tools,
+};
 use crate::problem::{Exit, Problem};
+use crate::text::clean_to;
 use clap::{Args, Subcommand};
 use file::Junit;
-use serde_json::json;
-use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
 
 pub use flags::{ArkFlags, PinFlags, PlainFlags, Target};
+pub use kit::{KitArgs, KitVerb};
 pub use spinner::Spinner;
 
 /// Hold a deployment to the contract, from outside.
@@ -84,30 +88,6 @@ Make it in the data folder of the server under proof. It lives for 24 hours."
   agentkeys accept three-acts --url http://127.0.0.1:8088 --kit ./kit
   agentkeys accept three-acts --url https://mcp.example.com --kit ./kit --junit out.xml")]
     ThreeActs(Target),
-}
-
-/// `accept kit`.
-#[derive(Debug, Args)]
-pub struct KitArgs {
-    /// A new folder for the kit.
-    #[arg(long, value_name = "DIR", required = true)]
-    pub out: Option<PathBuf>,
-    /// What else to do with a kit.
-    #[command(subcommand)]
-    pub verb: Option<KitVerb>,
-}
-
-/// What else can be done with a kit.
-#[derive(Debug, Subcommand)]
-pub enum KitVerb {
-    /// Take it back: bindings, tokens, memories and files. Its rows stay.
-    #[command(before_help = "Examples:
-  agentkeys accept kit remove ./kit")]
-    Remove {
-        /// The kit's folder.
-        #[arg(value_name = "DIR")]
-        kit: PathBuf,
-    },
 }
 
 /// `accept all`.
@@ -223,13 +203,14 @@ impl AcceptCmd {
 pub async fn run(cmd: AcceptCmd, ctx: &Ctx, stop: CancellationToken) -> Result<(), Problem> {
     let asked = match cmd.suite.asked() {
         Ok(asked) => asked,
-        Err(args) => return kit_of(&args, ctx).await,
+        Err(args) => return kit::run(&args, ctx).await,
     };
     let target = &asked.target;
+    skippable(asked.name, &target.allow_skip)?;
     // All that can be wrong on this side is told before a run of minutes.
     address(&target.url)?;
     let junit = Junit::open(target.junit.as_deref())?;
-    let kit = target.kit.as_deref().map(kit::load).transpose()?;
+    let kit = target.kit.as_deref().map(load).transpose()?;
     let trust = Trust::read(target.ca_file.as_deref())?;
     let (pins, ark): (_, Ark) = (asked.pins.pins()?, asked.ark.ark()?);
     let setup = Setup {
@@ -271,19 +252,22 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn one(self, suite: &Suite) -> Result<(), Problem> {
-        let ran = self.measured(suite).await;
+    /// Ends a run that would fail with all its checks, and the file for CI says why.
+    fn ended(self, name: &str, error: AcceptError) -> Result<(), Problem> {
         self.spinner.stop();
-        let mut report = match ran {
+        let problem = error.into();
+        if let Some(file) = self.junit {
+            file.write(&junit::of_broken(name, &problem)?)?;
+        }
+        Err(problem)
+    }
+
+    async fn one(self, suite: &Suite) -> Result<(), Problem> {
+        let mut report = match self.measured(suite).await {
             Ok(report) => report,
-            Err(problem) => {
-                // CI reads the file; what could not run is in it too.
-                if let Some(file) = self.junit {
-                    file.write(&junit::of_broken(suite.name, &problem)?)?;
-                }
-                return Err(problem);
-            }
+            Err(error) => return self.ended(suite.name, error),
         };
+        self.spinner.stop();
         report.allow_skips(self.allowed);
         if let Some(file) = self.junit {
             file.write(&junit::of(&report)?)?;
@@ -297,7 +281,10 @@ impl Run<'_> {
         report.verdict()
     }
 
-    async fn measured(&self, suite: &Suite) -> Result<Report, Problem> {
+    async fn measured(&self, suite: &Suite) -> Result<Report, AcceptError> {
+        if suite.needs_kit {
+            self.setup.admitted(&self.watch).await?;
+        }
         let mut report = suite.run(&self.setup, &self.watch).await?;
         match self.setup.timing(&self.watch).await {
             Ok(timing) => report.timing = Some(timing),
@@ -308,6 +295,10 @@ impl Run<'_> {
     }
 
     async fn all(self) -> Result<(), Problem> {
+        let admitted = self.setup.admitted(&self.watch).await;
+        if let Some(error) = admitted.err().filter(AcceptError::ends_every_suite) {
+            return self.ended(ALL, error);
+        }
         let mut whole = Whole::new(self.setup.url);
         match self.setup.timing(&self.watch).await {
             Ok(timing) => whole.timing = Some(timing),
@@ -337,41 +328,26 @@ impl Run<'_> {
     }
 }
 
-fn untimed(error: &crate::acceptance::AcceptError) -> String {
-    format!("how long calls take could not be measured: {error}")
+/// A flag for what no check is called would let nothing be skipped, and nobody would see it.
+fn skippable(name: &str, allowed: &[String]) -> Result<(), Problem> {
+    let known = suites::may_skip(name);
+    let Some(wrong) = allowed.iter().find(|id| !known.contains(id)) else {
+        return Ok(());
+    };
+    let meant = did_you_mean(wrong, known.iter().map(String::as_str));
+    Err(Problem::new(
+        Exit::Usage,
+        "agentkeys.usage",
+        format!(
+            "--allow-skip: no check that can be skipped is called `{}`",
+            clean_to(wrong, 200)
+        ),
+        meant.unwrap_or_else(|| format!("name one of {}", known.join(", "))),
+    ))
 }
 
-async fn kit_of(args: &KitArgs, ctx: &Ctx) -> Result<(), Problem> {
-    let folder = ctx.open().await?;
-    let operator = || folder.operator();
-    let out = ctx.out;
-    match (&args.verb, &args.out) {
-        (Some(KitVerb::Remove { kit: dir }), _) => {
-            kit::remove(&folder.authority, &operator, dir).await?;
-            let answer = json!({"dir": dir.display().to_string(), "removed": true});
-            out.answer(&answer, || {
-                out.line(&format!("removed the kit in {}", dir.display()))
-            })
-        }
-        (None, Some(dir)) => {
-            let made = kit::make(&folder.authority, &operator, dir).await?;
-            out.answer(&made.to_json(dir), || {
-                out.line(&format!("kit {} in {}", made.id, dir.display()))?;
-                out.line("three vendors, four actors, tokens in every state, an auditor token; good for 24 hours")
-            })?;
-            out.next(&format!(
-                "agentkeys accept all --url http://127.0.0.1:8088 --kit {} --allow-skip tls/https",
-                dir.display()
-            ));
-            Ok(())
-        }
-        (None, None) => Err(Problem::new(
-            Exit::Usage,
-            "agentkeys.usage",
-            "no folder was named",
-            "say where to make the kit: `agentkeys accept kit --out DIR`",
-        )),
-    }
+fn untimed(error: &AcceptError) -> String {
+    format!("how long calls take could not be measured: {error}")
 }
 
 /// The colour of how a check ended.

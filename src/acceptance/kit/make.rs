@@ -68,9 +68,10 @@ pub async fn make(
     dir: &Path,
 ) -> Result<Kit, AcceptError> {
     if dir.join(FILE).exists() {
-        return Err(AcceptError::input(
+        return Err(AcceptError::input_with(
             dir,
-            "holds a kit already; choose another folder",
+            "holds a kit already",
+            "choose another folder, or take that kit back first: `agentkeys accept kit remove DIR`",
         ));
     }
     let mut folder = std::fs::DirBuilder::new();
@@ -134,12 +135,13 @@ pub async fn make(
     load(dir)
 }
 
-/// Takes a kit back: bindings, tokens and memories; its rows stay, and so do the names in them.
+/// Takes a kit back: bindings, tokens and memories; its rows stay, and so do the names in them, its
+/// actors' and its vendors'.
 pub async fn remove(
     authority: &Authority,
     operator: &(dyn Fn() -> Principal + Sync),
     dir: &Path,
-) -> Result<(), AcceptError> {
+) -> Result<Kit, AcceptError> {
     let kit = load(dir)?;
     let hands = Hands {
         authority,
@@ -188,7 +190,7 @@ pub async fn remove(
     std::fs::remove_file(&path).map_err(|e| AcceptError::input(&path, e))?;
     // Whatever else somebody put there is not ours to remove.
     let _ = std::fs::remove_dir(dir);
-    Ok(())
+    Ok(kit)
 }
 
 async fn actors(hands: &Hands<'_>, id: &str) -> Result<Actors, AcceptError> {

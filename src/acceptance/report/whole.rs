@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{Painter, Report, Status, summed};
+use super::{Painter, Report, Status, ended, summed};
 use crate::acceptance::timing::Timing;
 use crate::problem::{Exit, Problem};
 use crate::text::clean_to;
@@ -56,10 +56,10 @@ impl Whole {
         self.suites.push((name, ended));
     }
 
-    /// Every suite ran and passed.
+    /// Every suite ran and passed, but for those of which all was skipped with leave.
     pub fn passed(&self) -> bool {
-        let good = |ended: &Ended| matches!(ended, Ended::Report(report) if report.passed());
-        !self.suites.is_empty() && self.suites.iter().all(|(_, ended)| good(ended))
+        let good = |ended: &Ended| matches!(ended, Ended::Report(r) if r.passed() || r.left_out());
+        self.reports().any(Report::passed) && self.suites.iter().all(|(_, ended)| good(ended))
     }
 
     fn reports(&self) -> impl Iterator<Item = &Report> {
@@ -93,11 +93,13 @@ impl Whole {
                 problem.fix.as_str(),
             ));
         }
-        self.reports().try_for_each(Report::verdict)?;
-        if self.suites.is_empty() {
-            return Report::new(ALL, &self.url).verdict();
+        if let Some(problem) = self.reports().find_map(Report::blocked) {
+            return Err(problem);
         }
-        Ok(())
+        if self.passed() {
+            return Ok(());
+        }
+        Report::new(ALL, &self.url).verdict()
     }
 
     /// The shape that scripts rely on: `docs/accept.schema.json`.
@@ -129,7 +131,11 @@ impl Whole {
         for (name, ended) in &self.suites {
             match ended {
                 Ended::Report(report) => {
-                    let _ = writeln!(out, "{name}: {}", report.sum(paint));
+                    let _ = writeln!(
+                        out,
+                        "{name}: {}",
+                        summed(how(report), report.counts(), paint)
+                    );
                     report.tell(&mut out, paint);
                 }
                 Ended::Broken(problem) => {
@@ -143,8 +149,16 @@ impl Whole {
         if let Some(timing) = &self.timing {
             let _ = writeln!(out, "{}", timing.to_text());
         }
-        out.push_str(&summed(self.passed(), self.counts(), paint));
+        out.push_str(&summed(ended(self.passed()), self.counts(), paint));
         out
+    }
+}
+
+fn how(report: &Report) -> Status {
+    if report.left_out() {
+        Status::Skipped
+    } else {
+        ended(report.passed())
     }
 }
 
@@ -216,5 +230,31 @@ mod tests {
         let mut whole = Whole::new("http://h");
         whole.add("tools", skipped(), &["tools/a".to_owned()]);
         assert!(whole.passed());
+    }
+
+    #[test]
+    fn a_suite_all_of_which_was_skipped_with_leave_keeps_nothing_from_passing() {
+        let skipped = || report("tls", vec![Check::skipped("tls/https", "no TLS", "f")]);
+        let leave = ["tls/https".to_owned()];
+        let mut whole = Whole::new("http://h");
+        whole.add("tls", skipped(), &leave);
+        assert!(whole.verdict().is_err(), "only skips show nothing");
+        whole.add("tools", report("tools", vec![check("a", true)]), &[]);
+        whole.verdict().unwrap();
+        assert_eq!(whole.to_json()["passed"], true);
+        assert_eq!(whole.to_json()["suites"][0]["passed"], false);
+        let text = whole.to_text(&|word, _| word.to_owned());
+        assert!(text.contains("tls: skipped: 0 passed"), "{text}");
+        whole.add("tls", skipped(), &[]);
+        let problem = whole.verdict().unwrap_err();
+        assert!(
+            problem.fix.contains("--allow-skip tls/https"),
+            "{problem:?}"
+        );
+        // A suite that found nothing at all was not left out by anybody.
+        let mut whole = Whole::new("http://h");
+        whole.add("tools", report("tools", vec![check("a", true)]), &[]);
+        whole.add("tls", report("tls", vec![]), &leave);
+        assert!(!whole.passed() && whole.verdict().is_err());
     }
 }

@@ -7,9 +7,12 @@ use reqwest::Url;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::Suite;
 use super::speak::{Head, STEP, ask};
+use super::{Check, Suite};
 
+/// The checks of this part, each skipped where nobody gets to the port.
+pub(super) const HEALTHZ: &str = "tls/plain/healthz";
+pub(super) const WITH_TOKEN: &str = "tls/plain/with_token";
 const FIX: &str = "close the port, or redirect to https:// there (`[tls] mode = \"acme\"` does; agentkeys deploy nginx, caddy)";
 const FIX_TOKEN: &str = "refuse what comes for /mcp with a token over plain HTTP: it has crossed the network in the clear, and helping it on hides that";
 const FIX_UNREACHED: &str =
@@ -23,19 +26,22 @@ pub(super) async fn look(suite: &mut Suite<'_>, port: u16) {
     let home = (suite.peer.host().to_owned(), suite.peer.address.port());
     let address = SocketAddr::new(suite.peer.address.ip(), port);
     for (id, request, expected, fix) in [
-        ("plain/healthz", get, closed, FIX),
-        ("plain/with_token", bearing, refused, FIX_TOKEN),
+        (HEALTHZ, get, closed, FIX),
+        (WITH_TOKEN, bearing, refused, FIX_TOKEN),
     ] {
-        let tokened = id == "plain/with_token";
-        match asked(address, &request).await {
-            Plain::Closed => suite.check(id, None, expected, fix),
+        let amiss = match asked(address, &request).await {
+            Plain::Closed => None,
             Plain::Unreached(why) => {
                 let why = format!("port {port} cannot be reached: {why}");
-                suite.skip(id, &why, FIX_UNREACHED);
+                suite.checks.push(Check::skipped(id, &why, FIX_UNREACHED));
+                continue;
             }
-            Plain::Broken(why) => suite.check(id, Some(why), expected, fix),
-            Plain::Answered(head) => suite.check(id, wrong(&head, &home, tokened), expected, fix),
-        }
+            Plain::Broken(why) => Some(why),
+            Plain::Answered(head) => wrong(&head, &home, id == WITH_TOKEN),
+        };
+        let got = amiss.as_deref().unwrap_or(expected);
+        let check = Check::of(id, amiss.is_none(), expected, got, fix);
+        suite.checks.push(check);
     }
 }
 

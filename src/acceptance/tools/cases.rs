@@ -5,6 +5,7 @@ mod hosts;
 use serde_json::{Value, json};
 
 use crate::acceptance::kit::Kit;
+use crate::authority::words::HostProfile;
 use crate::digest::sha256;
 
 /// The vendor a call comes from, and with it the host's profile.
@@ -16,6 +17,16 @@ pub(super) enum From {
     First,
     /// Profile `volcano-ark`.
     Second,
+}
+
+impl From {
+    pub(super) const fn profile(self) -> HostProfile {
+        match self {
+            Self::Plain => HostProfile::Default,
+            Self::First => HostProfile::Xiaozhi,
+            Self::Second => HostProfile::VolcanoArk,
+        }
+    }
 }
 
 /// The answer that is right.

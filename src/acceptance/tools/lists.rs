@@ -8,7 +8,6 @@ use crate::acceptance::client::Reply;
 use crate::acceptance::listed::LIST;
 use crate::acceptance::mcp::{Ask, HANDSHAKES, Handshake};
 use crate::acceptance::{AcceptError, answer};
-use crate::authority::words::HostProfile;
 use crate::mcp::fingerprint;
 use crate::mcp::service::{INSTRUCTIONS, listed_to};
 
@@ -110,11 +109,7 @@ impl Suite<'_> {
 
     /// A list that was poisoned, or that drifted, says something else to every model behind it.
     fn fingerprint(&mut self, from: From, instructions: &str, tools: &Value) {
-        let profile = match from {
-            From::Plain => HostProfile::Default,
-            From::First => HostProfile::Xiaozhi,
-            From::Second => HostProfile::VolcanoArk,
-        };
+        let profile = from.profile();
         let tools = tools.as_array().map(Vec::as_slice).unwrap_or_default();
         let live = fingerprint::told(instructions, tools);
         let (wanted, whose) = match self.pins.of(profile.as_str()) {
