@@ -8,7 +8,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPai
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const LEGACY: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
 const MODERN: &str = "2026-07-28";
@@ -30,11 +30,11 @@ fn at(path: &'static str, change: impl Fn(&mut Said) + Send + Sync + 'static) ->
     when(move |asked| asked.path == path, change)
 }
 
-/// The same from the second time on.
+/// The same from the third time on.
 fn later(path: &'static str, change: impl Fn(&mut Said) + Send + Sync + 'static) -> Lie {
-    let asked_before = AtomicBool::new(false);
+    let before = AtomicUsize::new(0);
     when(
-        move |asked| asked.path == path && asked_before.swap(true, Ordering::Relaxed),
+        move |asked| asked.path == path && before.fetch_add(1, Ordering::Relaxed) >= 2,
         change,
     )
 }
@@ -237,7 +237,8 @@ fn published() -> Vec<(String, Lie)> {
         ),
         (
             "healthz/authority",
-            // Before it sends a token a suite looks whether this is the server that it means.
+            // Before tokens are sent it is looked whether this is the server that is meant: for the
+            // kit, and by the suite.
             later("/healthz", |said| {
                 swap(said, "urn:agentkeys:", "urn:other:");
             }),
